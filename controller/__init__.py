@@ -1,0 +1,1 @@
+"""What thinks: planning, selection, dispatch, answers, and the doors to them."""

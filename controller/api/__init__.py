@@ -1,0 +1,1 @@
+"""HTTP ingress: one module for each dialect."""

@@ -1,0 +1,1 @@
+"""What runs: experts, their runners, media values, artifacts and the fleet."""

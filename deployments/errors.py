@@ -1,0 +1,69 @@
+"""Errors of media, experts, artifacts and the fleet.
+
+    HuggingGPTError                (model_catalog.errors)
+    └── DeploymentError       500  deployment
+        ├── MediaError        415  unsupported_media     a file that is not what it should be
+        │   └── TooLargeError 413  too_large             bytes, pixels, seconds or frames over a limit
+        ├── InputError        422  invalid_input         an expert cannot use what a task gave it
+        ├── ExpertError       502  expert_failed         an expert failed on a good input
+        ├── StoppedError      499  stopped               the call was cancelled while it ran
+        ├── NotFoundError     404  not_found             no artifact under that path
+        └── FleetError        503  fleet                 an expert cannot be deployed here
+"""
+
+from model_catalog.errors import HuggingGPTError
+
+
+class DeploymentError(HuggingGPTError):
+    """Root of this package's errors."""
+
+    code = "deployment"
+
+
+class MediaError(DeploymentError):
+    """A file is not of a kind that can be used; the decoder's own words are never repeated."""
+
+    code = "unsupported_media"
+    status = 415
+
+
+class TooLargeError(MediaError):
+    """A file is over a limit of bytes, pixels, seconds or frames."""
+
+    code = "too_large"
+    status = 413
+
+
+class InputError(DeploymentError):
+    """An expert cannot use what a task gave it."""
+
+    code = "invalid_input"
+    status = 422
+
+
+class ExpertError(DeploymentError):
+    """An expert failed on a good input."""
+
+    code = "expert_failed"
+    status = 502
+
+
+class StoppedError(DeploymentError):
+    """A call was cancelled while it ran."""
+
+    code = "stopped"
+    status = 499
+
+
+class NotFoundError(DeploymentError):
+    """No artifact lives under that path."""
+
+    code = "not_found"
+    status = 404
+
+
+class FleetError(DeploymentError):
+    """An expert cannot be deployed here."""
+
+    code = "fleet"
+    status = 503

@@ -1,0 +1,1 @@
+"""What exists: task types, model cards and their ranking. Neither Ray nor torch is imported here."""

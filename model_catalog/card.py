@@ -1,0 +1,75 @@
+"""Model cards: what the catalog knows of a model."""
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from model_catalog.tasks import TASKS
+
+
+class Figure(BaseModel):
+    """A number read on a day: downloads of the last 30 days, or likes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: Annotated[int, Field(ge=0)]
+    date: str
+    source: str = ""
+
+
+class ModelCard(BaseModel):
+    """A model, for which tasks it serves, and what running it takes.
+
+    Attributes:
+        id: ``owner/name`` as on the Hub; embedded experts have the owner ``embedded``.
+        tasks: the registry's task types it serves.
+        yields: where one task type covers two jobs (image-to-text), the one this model does.
+        downloads: downloads of 30 days; None where nobody has counted them.
+        runner: name of the runner that serves it (see ``deployments.runners``).
+        requires: importable modules its runner needs beyond the base install.
+        gpu: the share of a GPU it holds, 0 for none.
+        cpus: the share of the node's CPUs it holds in Ray's bookkeeping.
+        batch_size: the most inputs of one model call.
+        max_queued: the most calls that wait for it before it answers "busy".
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$", max_length=200)]
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    yields: str | None = None
+    description: str = ""
+    downloads: Figure | None = None
+    likes: Figure | None = None
+    license: str | None = None
+    gated: bool = False
+    library: str | None = None
+    params: Annotated[int, Field(ge=0)] | None = None
+    repo_bytes: Annotated[int, Field(ge=0)] | None = None
+    safetensors: bool | None = None
+    source: str = ""
+    runner: str | None = None
+    requires: tuple[str, ...] = ()
+    gpu: Annotated[float, Field(ge=0)] = 0.0
+    cpus: Annotated[float, Field(ge=0)] = 0.0
+    batch_size: Annotated[int, Field(ge=1, le=512)] = 1
+    max_queued: Annotated[int, Field(ge=1)] = 64
+
+    @model_validator(mode="after")
+    def _known_tasks(self) -> Self:
+        unknown = [name for name in self.tasks if name not in TASKS]
+        if unknown:
+            raise ValueError(f"unknown task types: {', '.join(unknown)}")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it ships with the product and needs no download."""
+        return self.id.startswith("embedded/")
+
+    @property
+    def rank(self) -> tuple[bool, bool, int, int, str]:
+        """Sort key: Hub models before embedded ones, downloads descending (unknown last), likes, id."""
+        downloads = self.downloads.value if self.downloads else 0
+        likes = self.likes.value if self.likes else 0
+        return (self.embedded, self.downloads is None, -downloads, -likes, self.id)

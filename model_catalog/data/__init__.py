@@ -1,0 +1,1 @@
+"""The dated snapshot of model facts that ships."""

@@ -1,0 +1,54 @@
+"""Errors of the catalog, and the root of the project's exception tree.
+
+    HuggingGPTError                500  internal
+    └── CatalogError               500  catalog
+        ├── UnknownTaskError       422  unknown_task
+        ├── UnknownModelError      404  unknown_model
+        └── InvalidCardError       500  invalid_card
+"""
+
+
+class HuggingGPTError(Exception):
+    """Root of every error this project raises on purpose.
+
+    Attributes:
+        code: a stable name for programs.
+        status: the HTTP status a door answers with.
+        message: one sentence for people that says what to do.
+    """
+
+    code = "internal"
+    status = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class CatalogError(HuggingGPTError):
+    """Something is wrong with what the catalog was asked or given."""
+
+    code = "catalog"
+
+
+class UnknownTaskError(CatalogError):
+    """A task type that the registry does not have."""
+
+    code = "unknown_task"
+    status = 422
+
+
+class UnknownModelError(CatalogError):
+    """A model id that the catalog does not have."""
+
+    code = "unknown_model"
+    status = 404
+
+
+class InvalidCardError(CatalogError):
+    """A model card that does not fit the registry or its schema."""
+
+    code = "invalid_card"
