@@ -1,14 +1,14 @@
 """Errors of media, experts, artifacts and the fleet.
 
-    HuggingGPTError                (model_catalog.errors)
-    └── DeploymentError       500  deployment
-        ├── MediaError        415  unsupported_media     a file that is not what it should be
-        │   └── TooLargeError 413  too_large             bytes, pixels, seconds or frames over a limit
-        ├── InputError        422  invalid_input         an expert cannot use what a task gave it
-        ├── ExpertError       502  expert_failed         an expert failed on a good input
-        ├── StoppedError      499  stopped               the call was cancelled while it ran
-        ├── NotFoundError     404  not_found             no artifact under that path
-        └── FleetError        503  fleet                 an expert cannot be deployed here
+HuggingGPTError                (model_catalog.errors)
+└── DeploymentError       500  deployment
+    ├── MediaError        415  unsupported_media     a file that is not what it should be
+    │   └── TooLargeError 413  too_large             bytes, pixels, seconds or frames over a limit
+    ├── InputError        422  invalid_input         an expert cannot use what a task gave it
+    ├── ExpertError       502  expert_failed         an expert failed on a good input
+    ├── StoppedError      499  stopped               the call was cancelled while it ran
+    ├── NotFoundError     404  not_found             no artifact under that path
+    └── FleetError        503  fleet                 an expert cannot be deployed here
 """
 
 from model_catalog.errors import HuggingGPTError

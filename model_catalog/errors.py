@@ -1,10 +1,10 @@
 """Errors of the catalog, and the root of the project's exception tree.
 
-    HuggingGPTError                500  internal
-    └── CatalogError               500  catalog
-        ├── UnknownTaskError       422  unknown_task
-        ├── UnknownModelError      404  unknown_model
-        └── InvalidCardError       500  invalid_card
+HuggingGPTError                500  internal
+└── CatalogError               500  catalog
+    ├── UnknownTaskError       422  unknown_task
+    ├── UnknownModelError      404  unknown_model
+    └── InvalidCardError       500  invalid_card
 """
 
 

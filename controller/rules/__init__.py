@@ -1,0 +1,1 @@
+"""The embedded planner: rules and vocabularies, no LLM."""

@@ -1,0 +1,86 @@
+"""Outcomes: the small, JSON-able account of each task of a run."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from model_catalog.tasks import Modality
+
+
+class Status(StrEnum):
+    """How a task ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class Artifact(BaseModel):
+    """A stored file: its URL path on this server, what it holds, and its size in bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    modality: Modality
+    media_type: str
+    size: int
+
+
+class Failure(BaseModel):
+    """Why something failed: a code for programs, a sentence for people that says what to do."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    message: str
+
+
+class Attempt(BaseModel):
+    """One try of a task on one model; ``failure`` is None where it succeeded."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    seconds: float
+    failure: Failure | None = None
+
+
+class Choice(BaseModel):
+    """The model taken for a task, why, and the candidates it beat."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    reason: str
+    candidates: tuple[str, ...] = ()
+
+
+class Timings(BaseModel):
+    """When a task was dispatched, when its model began and ended, and when its outcome was known (epoch, s)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dispatched: float
+    started: float | None = None
+    finished: float | None = None
+    settled: float
+
+
+class Outcome(BaseModel):
+    """The account of one task."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    task: str
+    args: dict[str, str] = Field(default_factory=dict)
+    status: Status
+    text: str | None = None
+    data: Any = None
+    artifacts: tuple[Artifact, ...] = ()
+    choice: Choice | None = None
+    attempts: tuple[Attempt, ...] = ()
+    timings: Timings | None = None
+    error: Failure | None = None

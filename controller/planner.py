@@ -1,0 +1,37 @@
+"""The protocol of planners: a request in, tasks out one by one, as soon as each is known."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from controller.request import Request
+from model_catalog.card import ModelCard
+
+Offers = Callable[[str], tuple[ModelCard, ...]]
+"""The candidates that can run a task type now, first by rank."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A planner's direct answer to a request that needs no task."""
+
+    text: str
+
+
+RawTask = Mapping[str, Any]
+"""A task in wire form, with ``model`` and ``want`` where the planner names them; see ``controller.plan``."""
+
+
+class Planner(Protocol):
+    """Writes plans.
+
+    Attributes:
+        name: what the answer calls it where it matters which brain planned.
+
+    """
+
+    name: str
+
+    def plan(self, request: Request, offers: Offers) -> AsyncIterator[RawTask | Reply]:
+        """Yield the tasks of the request, each behind those it refers to; or one ``Reply``."""
+        ...

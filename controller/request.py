@@ -1,0 +1,48 @@
+"""Requests: a conversation and the files it brings along."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from model_catalog.tasks import Modality
+
+MAX_MESSAGES = 200
+MAX_CHARACTERS = 200_000
+"""The longest message, in characters."""
+
+
+class Message(BaseModel):
+    """One turn of a conversation."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[str, Field(max_length=MAX_CHARACTERS)]
+
+
+class Attachment(BaseModel):
+    """A stored file that comes with a request: its path on this server, such as ``/images/….png``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    modality: Modality
+
+
+class Request(BaseModel):
+    """What a person asks for: the last message is the request, the earlier ones are its context."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=MAX_MESSAGES)]
+    attachments: tuple[Attachment, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The words of the last message."""
+        return self.messages[-1].content
+
+    @property
+    def context(self) -> tuple[Message, ...]:
+        """The earlier messages."""
+        return self.messages[:-1]
