@@ -1,0 +1,75 @@
+"""Which class runs a card: built-in names, installed plugins, and classes named outright."""
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+
+from deployments.errors import FleetError
+from deployments.runners.base import Runner
+from model_catalog.card import ModelCard
+
+GROUP = "hugginggpt.runners"
+"""The entry point group under which a plugin offers runners."""
+
+_BUILT_IN = {
+    "rapidocr": "deployments.runners.rapidocr:RapidOcr",
+    "espeak": "deployments.runners.espeak:Espeak",
+    "canny": "deployments.runners.canny:Canny",
+    "noisereduce": "deployments.runners.noisereduce:NoiseReduce",
+    "vader": "deployments.runners.vader:Vader",
+    "textrank": "deployments.runners.textrank:TextRank",
+    "tfidf": "deployments.runners.tfidf:TfIdf",
+}
+
+
+def resolve(name: str) -> type[Runner]:
+    """The runner that a card means by ``name``.
+
+    A name is a built-in one, one that a plugin offers under the entry point group ``hugginggpt.runners``, or
+    ``package.module:Class``. The last imports what it names, so it may only come from the operator's own
+    cards, never from a request. A plugin cannot take a built-in name.
+
+    Raises:
+        FleetError: there is no such runner here.
+    """
+    target = _BUILT_IN.get(name) or _plugin(name) or (name if ":" in name else None)
+    if target is None:
+        raise FleetError(
+            f"There is no runner {name!r}; use one of {', '.join(_BUILT_IN)}, install the plugin with it, "
+            "or write it as package.module:Class."
+        )
+    module, _, attribute = target.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise FleetError(
+            f"The runner {target!r} cannot be imported; install its package or mend the name."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Runner)):
+        raise FleetError(f"{target!r} is no runner; name a subclass of deployments.runners.base.Runner.")
+    return found
+
+
+def available(name: str) -> bool:
+    """Whether ``name`` stands for a runner that can be imported here; its model's libraries are not asked."""
+    try:
+        resolve(name)
+    except FleetError:
+        return False
+    return True
+
+
+def missing(card: ModelCard) -> tuple[str, ...]:
+    """Those modules of ``card.requires`` that are not installed here."""
+    return tuple(name for name in card.requires if not _installed(name))
+
+
+def _plugin(name: str) -> str | None:
+    return next((point.value for point in entry_points(group=GROUP, name=name)), None)
+
+
+def _installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

@@ -1,0 +1,74 @@
+"""Likeness of texts by the words and letter groups they share."""
+
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deployments.errors import InputError
+from deployments.result import Input, Result
+from deployments.runners.single import SingleRunner, text_of
+from model_catalog.card import ModelCard
+
+_SHOWN = 80  # characters of a sentence beside its score
+
+
+class TfIdf(SingleRunner):
+    """Scores how alike texts are, 0…1, half by shared words and half by shared groups of letters."""
+
+    def load(self, card: ModelCard, device: str) -> None:
+        """Load scikit-learn's vectorizer."""
+        super().load(card, device)
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self._vectorizer = TfidfVectorizer
+
+    def answer(self, item: Input) -> Result:
+        """One score for a single text under ``text2``, one a line (or list item) for several."""
+        source, others = text_of(item, "text1"), _several(item)
+        scores = [round(float(score), 4) for score in self._scores(source, others)]
+        if len(scores) == 1:
+            return Result(text=f"similarity {scores[0]:.2f}", data={"score": scores[0]})
+        lines = (
+            f"similarity {score:.2f}: {other[:_SHOWN]}" for score, other in zip(scores, others, strict=True)
+        )
+        return Result(text="\n".join(lines), data={"scores": scores})
+
+    def _scores(self, source: str, others: list[str]) -> NDArray[np.float64]:
+        words = self._cosines([source, *others], "word", (1, 2))
+        letters = self._cosines([source, *others], "char_wb", (3, 5))
+        return np.clip((words + letters) / 2, 0.0, 1.0)
+
+    def _cosines(self, texts: list[str], unit: str, lengths: tuple[int, int]) -> NDArray[np.float64]:
+        """Of the first text with each other one, by runs of ``lengths`` units; 0 where no text has any."""
+        vectorizer = self._vectorizer(analyzer=unit, ngram_range=lengths, sublinear_tf=True)
+        try:
+            vectors = vectorizer.fit_transform(texts)
+        except ValueError:
+            return np.zeros(len(texts) - 1)
+        return np.asarray((vectors[1:] @ vectors[0].T).todense(), np.float64).ravel()
+
+
+def _several(item: Input) -> list[str]:
+    """The texts under ``text2``: a list, a JSON list, or one a line."""
+    value = item.args.get("text2")
+    if isinstance(value, str):
+        value = _listed(value) or value.splitlines()
+    texts = (
+        [text.strip() for text in value if isinstance(text, str)] if isinstance(value, list | tuple) else []
+    )
+    texts = [text for text in texts if text]
+    if not texts:
+        raise InputError(f"{item.task} needs words under 'text2'; give it a text, or several, one a line.")
+    return texts
+
+
+def _listed(text: str) -> list[str] | None:
+    """A JSON list of texts written as one text, None where it is none."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, list) and all(isinstance(text, str) for text in value) else None
