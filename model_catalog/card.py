@@ -8,12 +8,18 @@ from model_catalog.tasks import TASKS
 
 
 class Figure(BaseModel):
-    """A number read on a day: downloads of the last 30 days, or likes."""
+    """A number read on a day: downloads of the last 30 days, or likes.
+
+    Attributes:
+        date: the day, month or year it was read, ``2026-08-22``, ``2026-08`` or ``2026``.
+        source: a short name of where; the shipped ones are explained in ``data/README.md``.
+
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     value: Annotated[int, Field(ge=0)]
-    date: str
+    date: Annotated[str, Field(pattern=r"^[0-9]{4}(-[0-9]{2}){0,2}$")]
     source: str = ""
 
 
@@ -31,11 +37,12 @@ class ModelCard(BaseModel):
         cpus: the share of the node's CPUs it holds in Ray's bookkeeping.
         batch_size: the most inputs of one model call.
         max_queued: the most calls that wait for it before it answers "busy".
+
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$", max_length=200)]
+    id: Annotated[str, Field(pattern=r"^\w[\w.-]*/\w[\w.-]*$", max_length=200)]
     tasks: Annotated[tuple[str, ...], Field(min_length=1)]
     yields: str | None = None
     description: str = ""

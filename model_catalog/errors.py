@@ -15,6 +15,7 @@ class HuggingGPTError(Exception):
         code: a stable name for programs.
         status: the HTTP status a door answers with.
         message: one sentence for people that says what to do.
+
     """
 
     code = "internal"

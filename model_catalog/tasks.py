@@ -40,6 +40,7 @@ class Argument:
         required: whether a plan without it is faulty.
         aliases: other names under which plans give it.
         default: the value taken when it is absent.
+
     """
 
     name: str
@@ -62,6 +63,7 @@ class TaskType:
         hugginggpt: whether HuggingGPT's planner offers it; such tasks accept ``text``, ``image``,
             ``audio`` and ``video`` even where their row does not name them.
         wants: the jobs a plan may tell apart with ``want``, the usual one first.
+
     """
 
     name: str
@@ -121,6 +123,7 @@ _LABELLED = (Modality.TEXT, Modality.DATA)
 _PICTURE = (Modality.IMAGE,)
 _DRAWN = (Modality.IMAGE, Modality.DATA, Modality.TEXT)
 
+# fmt: off
 _ROWS = (
     TaskType("token-classification", "Find names, places and other entities in a text.",
              (TEXT,), _LABELLED, "text"),
@@ -164,6 +167,7 @@ _ROWS = (
     TaskType("audio-classification", "Name what a recording holds, with scores.",
              (AUDIO,), _LABELLED, "audio"),
 )
+# fmt: on
 
 _CONTROLS = {
     "canny": "edge",
@@ -177,16 +181,28 @@ _CONTROLS = {
 _HUGGINGGPT_CONTROLS = frozenset({"canny", "hed", "mlsd", "normal", "openpose"})
 
 _CONTROL_ROWS = tuple(
-    TaskType(f"{control}-control", f"Make the {kind} map of a picture.", (IMAGE,), _PICTURE, "control",
-             hugginggpt=control in _HUGGINGGPT_CONTROLS)
+    TaskType(
+        f"{control}-control",
+        f"Make the {kind} map of a picture.",
+        (IMAGE,),
+        _PICTURE,
+        "control",
+        hugginggpt=control in _HUGGINGGPT_CONTROLS,
+    )
     for control, kind in _CONTROLS.items()
 )
 _CONTROLLED_ROWS = tuple(
-    TaskType(f"{control}-text-to-image", f"Draw a picture from a description and a {kind} map.",
-             (TEXT, IMAGE), _PICTURE, "diffusion")
+    TaskType(
+        f"{control}-text-to-image",
+        f"Draw a picture from a description and a {kind} map.",
+        (TEXT, IMAGE),
+        _PICTURE,
+        "diffusion",
+    )
     for control, kind in _CONTROLS.items()
 )
 
+# fmt: off
 _MORE_ROWS = (
     TaskType("text-classification", "Tell the class of a text, such as its sentiment.",
              (TEXT,), _LABELLED, "text", hugginggpt=False),
@@ -211,9 +227,12 @@ _MORE_ROWS = (
              hugginggpt=False),
     TaskType("inpainting", "Paint a part of a picture anew.",
              (IMAGE, TEXT, Argument("mask", Modality.IMAGE)), _PICTURE, "diffusion", hugginggpt=False),
-)  # fmt: skip
+)
+# fmt: on
 
-TASKS: Mapping[str, TaskType] = {row.name: row for row in (*_ROWS, *_CONTROL_ROWS, *_CONTROLLED_ROWS, *_MORE_ROWS)}
+TASKS: Mapping[str, TaskType] = {
+    row.name: row for row in (*_ROWS, *_CONTROL_ROWS, *_CONTROLLED_ROWS, *_MORE_ROWS)
+}
 """Every task type by name, HuggingGPT's first."""
 
 
@@ -222,6 +241,7 @@ def task_type(name: str) -> TaskType:
 
     Raises:
         UnknownTaskError: the registry has no such type.
+
     """
     try:
         return TASKS[name]
