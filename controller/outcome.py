@@ -5,7 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from model_catalog.tasks import Modality
+from deployments.account import Artifact
+
+__all__ = ["Artifact", "Attempt", "Choice", "Failure", "Outcome", "Status", "Timings"]
 
 
 class Status(StrEnum):
@@ -15,17 +17,6 @@ class Status(StrEnum):
     FAILED = "failed"
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
-
-
-class Artifact(BaseModel):
-    """A stored file: its URL path on this server, what it holds, and its size in bytes."""
-
-    model_config = ConfigDict(frozen=True)
-
-    path: str
-    modality: Modality
-    media_type: str
-    size: int
 
 
 class Failure(BaseModel):
@@ -58,7 +49,7 @@ class Choice(BaseModel):
 
 
 class Timings(BaseModel):
-    """When a task was dispatched, when its model began and ended, and when its outcome was known (epoch, s)."""
+    """Seconds since the epoch: the dispatch, the model's begin and end, and when the outcome was known."""
 
     model_config = ConfigDict(frozen=True)
 

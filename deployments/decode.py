@@ -51,6 +51,7 @@ def check(file: File, limits: Limits = LIMITS) -> None:
     Raises:
         MediaError: it is of no known kind, or its header is broken.
         TooLargeError: it is over a limit.
+
     """
     kind = _kind(file, limits)
     with _reading():
@@ -73,6 +74,7 @@ def decode(file: File, modality: Modality, limits: Limits = LIMITS) -> Value:
     Raises:
         MediaError: it is damaged, of no known kind, or of another modality.
         TooLargeError: it is over a limit.
+
     """
     kind = _kind(file, limits)
     decoder = _decoder(kind, modality)

@@ -19,6 +19,7 @@ def encode(value: Value) -> File:
 
     Raises:
         MediaError: the value is empty or of a shape its modality does not have.
+
     """
     match value:
         case str():

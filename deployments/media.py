@@ -72,6 +72,7 @@ class Limits:
         max_video_frames: frames kept of a video; a longer one is thinned evenly to this many.
         max_frame_pixels: pixels of one frame of a video, 1080p by default.
         max_table_cells: cells of a table.
+
     """
 
     max_bytes: int = 100 * 2**20
@@ -175,6 +176,7 @@ def modality_of(media_type: str) -> Modality:
 
     Raises:
         MediaError: it is none that can be used.
+
     """
     known = _KINDS.get(media_type.partition(";")[0].strip().lower())
     if known is None:

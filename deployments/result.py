@@ -21,6 +21,7 @@ class Call:
         args: the plan's arguments, by declared name, as written: texts, file paths and references.
         sources: what each upstream value is, in order: ``<GENERATED>-N`` or a file path.
         deadline: when the run gives the task up, seconds since the epoch.
+
     """
 
     run: str
@@ -39,6 +40,7 @@ class Result:
         model: id of the model that made it.
         started: when the model began, seconds since the epoch.
         finished: when the model ended.
+
     """
 
     text: str | None = None
@@ -66,6 +68,7 @@ class Input:
     Attributes:
         task: the registry's task type.
         args: values by declared argument name: ``str`` for text, media values for media.
+
     """
 
     task: str

@@ -4,6 +4,7 @@ A runner lives in one replica and is used by one thread at a time. A person who 
 ``load`` and ``run``; ``stop`` matters where one call takes long.
 """
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -17,10 +18,15 @@ class Runner(ABC):
     Attributes:
         card: the model's card.
         device: where it runs, ``cpu`` or ``cuda``.
+        stopping: set when nobody waits for the running call any more; cleared before each ``run``. A loop
+            inside ``run`` looks at it, so that the model is free again soon.
     """
 
     card: ModelCard
     device: str
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
 
     def load(self, card: ModelCard, device: str) -> None:
         """Load the model; called once, on the model thread, before the first run.
@@ -44,5 +50,6 @@ class Runner(ABC):
     def warm_up(self) -> None:
         """Make the first real call quick; called once after ``load``. Does nothing by default."""
 
-    def stop(self) -> None:  # noqa: B027
+    def stop(self) -> None:
         """End the running call soon; called from another thread when nobody waits for it any more."""
+        self.stopping.set()

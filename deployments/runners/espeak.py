@@ -1,6 +1,8 @@
 """Speech by espeak-ng, through the shared library that espeakng-loader carries."""
 
 import ctypes
+import unicodedata
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,10 @@ _BY_CHARACTER = 1
 _UTF8 = 1
 _END_PAUSE = 0x1000
 
-_DEFAULT = "en"
-_SURE = 0.8  # of a language, before a text in Latin letters is read in another one than the default
-_LONG_ENOUGH = 12  # letters that such a text must have
+_USUAL = {"LATIN": "en", "CYRILLIC": "ru", "CJK": "zh", "ARABIC": "ar", "DEVANAGARI": "hi"}
+_SURE = 0.8  # of a language, before a text is read in another one than its script's usual one
+_LONG_ENOUGH = 12  # letters that a text in Latin script must have for that
 _LOOKED_AT = 2000  # characters that tell a text's language
-_LAST_LATIN = "\u024f"
 
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
@@ -92,13 +93,16 @@ class Espeak(SingleRunner):
         return Result(audio=Audio(_joined(blocks), self._rate))
 
     def language(self, text: str) -> str:
-        """The language to read ``text`` in: English where it is short or its language is not clear."""
-        letters = [letter for letter in text[:_LOOKED_AT] if letter.isalpha()]
-        found, probability = self._identifier.classify(text[:_LOOKED_AT])
-        latin = sum(letter <= _LAST_LATIN for letter in letters) * 2 >= len(letters)
-        if latin and (len(letters) < _LONG_ENOUGH or probability < _SURE):
-            return _DEFAULT
-        return str(found)
+        """The language to read ``text`` in, its script's usual one where the text is short or unclear."""
+        text = text[:_LOOKED_AT]
+        scripts = Counter(
+            unicodedata.name(letter, "").partition(" ")[0] for letter in text if letter.isalpha()
+        )
+        script = max(scripts, key=scripts.__getitem__, default="LATIN")
+        found, probability = self._identifier.classify(text)
+        short = script == "LATIN" and scripts.total() < _LONG_ENOUGH
+        unclear = short or probability < _SURE
+        return _USUAL.get(script, str(found)) if unclear else str(found)
 
     def _use_voice(self, language: str) -> None:
         wanted = _Voice(languages=language.encode())

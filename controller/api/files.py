@@ -1,0 +1,116 @@
+"""Files: uploads in OpenAI's shape, and stored files served with their type and byte ranges."""
+
+import re
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+from starlette.responses import Response
+
+from controller.api.body import backend
+from controller.errors import RequestError
+from controller.outcome import Artifact
+from model_catalog.tasks import Modality
+
+router = APIRouter(tags=["files"])
+
+CHUNK = 1 << 20
+"""Bytes that are in this process at a time for each file under way."""
+
+_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+_INLINE = frozenset({Modality.IMAGE, Modality.AUDIO, Modality.VIDEO})
+
+
+@router.post("/v1/files")
+async def upload(request: Request) -> dict[str, Any]:
+    """Store a file, sent in the field ``file``; name its ``url`` in a message."""
+    try:
+        form = await request.form(max_files=1, max_fields=8)
+    except MultiPartException:
+        raise RequestError("Send the file as multipart/form-data, in one field called 'file'.") from None
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        await form.close()
+        raise RequestError("Send the file as multipart/form-data, in a field called 'file'.")
+    store = backend(request).store
+    ticket = await store.begin()
+    try:
+        while chunk := await file.read(CHUNK):
+            await store.append(ticket, chunk)
+        artifact = await store.finish(ticket, file.filename or "")
+    except BaseException:
+        await store.abort(ticket)
+        raise
+    finally:
+        await form.close()
+    return {
+        "id": f"file-{artifact.path.rpartition('/')[2].partition('.')[0]}",
+        "object": "file",
+        "bytes": artifact.size,
+        "created_at": int(time.time()),
+        "filename": file.filename,
+        "purpose": form.get("purpose") or "user_data",
+        "url": f"{request.base_url}{artifact.path[1:]}",
+        "path": artifact.path,
+        "media_type": artifact.media_type,
+    }
+
+
+@router.api_route("/{folder:path}/{name}", methods=["GET", "HEAD"], include_in_schema=False)
+async def serve_file(request: Request, folder: str, name: str) -> Response:
+    """A stored file or an example, whole or a range of it."""
+    path = f"/{folder}/{name}"
+    artifact = await backend(request).store.stat(path)
+    headers = _headers(artifact, stored=not path.startswith("/examples/"))
+    if "etag" in headers and request.headers.get("if-none-match") == headers["etag"]:
+        return Response(status_code=304, headers=headers)
+    start, end, status = _span(request, artifact.size, headers)
+    headers["content-length"] = str(end - start)
+    if request.method == "HEAD" or end == start:
+        return Response(status_code=status, headers=headers, media_type=artifact.media_type)
+    body = _read(backend(request).store, path, start, end)
+    return StreamingResponse(body, status_code=status, headers=headers, media_type=artifact.media_type)
+
+
+def _headers(artifact: Artifact, stored: bool) -> dict[str, str]:
+    headers = {
+        "accept-ranges": "bytes",
+        "x-content-type-options": "nosniff",
+        "content-disposition": "inline" if artifact.modality in _INLINE else "attachment",
+        "content-security-policy": "default-src 'none'; sandbox",
+    }
+    if stored:  # a stored file never changes, and its name cannot be guessed
+        headers["etag"] = f'"{artifact.path.rpartition("/")[2]}"'
+        headers["cache-control"] = "private, max-age=31536000, immutable"
+    return headers
+
+
+def _span(request: Request, size: int, headers: dict[str, str]) -> tuple[int, int, int]:
+    """First byte, the one behind the last, and the status; a range of several parts is not taken."""
+    match = _RANGE.fullmatch(request.headers.get("range", ""))
+    condition = request.headers.get("if-range")
+    if (
+        match is None
+        or match[1] == match[2] == ""
+        or (condition is not None and condition != headers.get("etag"))
+    ):
+        return 0, size, 200
+    if match[1]:
+        start, end = int(match[1]), min(size, int(match[2]) + 1 if match[2] else size)
+    else:
+        start, end = max(0, size - int(match[2])), size
+    if start >= size or start >= end:
+        headers["content-range"] = f"bytes */{size}"
+        return 0, 0, 416
+    headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
+    return start, end, 206
+
+
+async def _read(store: Any, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+    while start < end and (chunk := await store.read(path, start, min(CHUNK, end - start))):
+        start += len(chunk)
+        yield chunk

@@ -1,0 +1,123 @@
+"""The guard in front of every door: host, origin and size of a request, before anything reads it.
+
+Host names other than this server's are refused, so that a web page cannot reach a server on loopback by a
+name of its own (DNS rebinding); browser origins that are not allowed are refused for requests that change
+something, so that a foreign page cannot post to it.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from controller.errors import BodyTooLargeError, ForbiddenError
+from model_catalog.errors import HuggingGPTError
+
+LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1)(:\d{1,5})?"
+"""Browser origins that are always allowed: pages of this machine, on any port."""
+
+UPLOADS = "/v1/files"
+_ENVELOPE = 64 << 10  # what multipart adds around an uploaded file
+_DRAINED = 64 << 20  # how much of a refused body is read, so that the client comes to read the answer
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def envelope(error: HuggingGPTError) -> dict[str, object]:
+    """The body of every error answer, in OpenAI's form."""
+    return {"error": {"message": error.message, "type": error.code, "code": error.code, "param": None}}
+
+
+class Guard:
+    """ASGI middleware that refuses what no door should see."""
+
+    def __init__(
+        self, app: ASGIApp, *, hosts: Sequence[str], origins: Sequence[str], max_body: int, max_upload: int
+    ) -> None:
+        self._app = app
+        self._hosts = frozenset({"localhost", "127.0.0.1", "[::1]", *hosts})
+        self._origins = frozenset(origins)
+        self._local = re.compile(LOCAL_ORIGIN)
+        self._max_body = max_body
+        self._max_upload = max_upload
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        # JARVIS's clients ask for //hugginggpt where their base URL ends with a slash.
+        path = "/" + scope["path"].lstrip("/")
+        scope = {**scope, "path": path, "raw_path": path.encode()}
+        body = _Body(receive, self._max_upload + _ENVELOPE if path == UPLOADS else self._max_body)
+        try:
+            self._check(scope, body)
+            await self._app(scope, body.receive, send)
+        except HuggingGPTError as error:
+            await body.drain()
+            await _answer(error, send)
+
+    def _check(self, scope: Scope, body: "_Body") -> None:
+        headers = Headers(scope=scope)
+        host = re.sub(r":\d+$", "", headers.get("host", "")).lower()
+        if host not in self._hosts:
+            raise ForbiddenError(
+                f"This server does not answer to the name {host[:80]!r}; use 127.0.0.1 or localhost."
+            )
+        origin = headers.get("origin")
+        if origin is not None and scope["method"] not in _SAFE and not self._allowed(origin):
+            raise ForbiddenError(
+                f"Pages of {origin[:80]!r} may not use this server; add the origin to the setting 'origins'."
+            )
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > body.limit:
+            raise body.too_large()
+
+    def _allowed(self, origin: str) -> bool:
+        return origin in self._origins or self._local.fullmatch(origin) is not None
+
+
+class _Body:
+    """A request's body, counted as it comes."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._read = 0
+        self._ended = False
+        self.limit = limit
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._note(message)
+        if self._read > self.limit:
+            raise self.too_large()
+        return message
+
+    async def drain(self) -> None:
+        """Read on for a while: a client that is still sending would otherwise never see the answer."""
+        while not self._ended and self._read < self.limit + _DRAINED:
+            self._note(await self._receive())
+
+    def _note(self, message: Message) -> None:
+        self._read += len(message.get("body", b""))
+        self._ended = message["type"] != "http.request" or not message.get("more_body", False)
+
+    def too_large(self) -> BodyTooLargeError:
+        """The error for a body over the limit."""
+        return BodyTooLargeError(f"The request is larger than {_size(self.limit)}; send a smaller one.")
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
+
+
+async def _answer(error: HuggingGPTError, send: Send) -> None:
+    body = json.dumps(envelope(error)).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

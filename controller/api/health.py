@@ -1,0 +1,39 @@
+"""Health, readiness, and what runs."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from starlette.responses import Response
+
+from controller.api.body import backend
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Whether the process answers."""
+    return {"status": "ok", "service": "hugginggpt"}
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Whether requests can be answered: files can be stored, and an expert runs."""
+    here = backend(request)
+    try:
+        async with asyncio.timeout(5):
+            await here.store.location()
+    except Exception:
+        return JSONResponse({"status": "unready", "reason": "The artifact deployment does not answer."}, 503)
+    running = sorted(here.controller.selector.fleet.running)
+    if not running:
+        return JSONResponse({"status": "unready", "reason": "No expert runs; see hugginggpt ps."}, 503)
+    return JSONResponse({"status": "ready", "brain": here.controller.brain, "experts": running})
+
+
+@router.get("/v1/experts")
+async def experts(request: Request) -> dict[str, Any]:
+    """The experts of this cluster: model, tasks, and their state in Ray Serve."""
+    return {"object": "list", "data": await backend(request).controller.cluster.experts()}

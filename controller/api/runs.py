@@ -1,0 +1,85 @@
+"""Runs: a request in, its events or its whole account out."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from fastapi.sse import format_sse_event
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from controller.api.body import backend, read
+from controller.controller import Controller
+from controller.errors import AttachmentError, RequestError
+from controller.events import Event, PlanDone, RunDone
+from controller.failure import failure, root
+from controller.files import local_path
+from controller.outcome import Artifact
+from controller.request import MAX_MESSAGES, Attachment, Message
+from controller.request import Request as Conversation
+from deployments.errors import NotFoundError
+from model_catalog.errors import HuggingGPTError
+
+router = APIRouter(prefix="/v1/runs", tags=["runs"])
+
+
+class RunRequest(BaseModel):
+    """A conversation, the paths or URLs of uploaded files, and whether to stream the events."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
+    attachments: Annotated[list[str], Field(max_length=100)] = []
+    stream: bool = False
+
+
+class RunAccount(BaseModel):
+    """A whole run: its id, its plan, how each task ended, and the answer."""
+
+    plan: PlanDone
+    run: RunDone
+
+
+@router.post("", response_model=RunAccount)
+async def create(request: Request) -> Response:
+    """Run a request; with ``stream`` its events are sent as they happen (server-sent events)."""
+    body = await read(request, RunRequest)
+    if body.messages[-1].role != "user" or not body.messages[-1].content.strip():
+        raise RequestError(
+            "The last message must be the user's request, in words; it is empty or of another role."
+        )
+    controller = backend(request).controller
+    host = request.headers.get("host", "")
+    attachments = tuple([await _attachment(controller, value, host) for value in body.attachments])
+    events = controller.run(Conversation(messages=tuple(body.messages), attachments=attachments), host)
+    if body.stream:
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(_sse(events), media_type="text/event-stream", headers=headers)
+    told = {type(event): event async for event in events}
+    plan, done = told[PlanDone], told[RunDone]
+    assert isinstance(plan, PlanDone)  # noqa: S101
+    assert isinstance(done, RunDone)  # noqa: S101
+    return Response(RunAccount(plan=plan, run=done).model_dump_json(), media_type="application/json")
+
+
+async def _attachment(controller: Controller, value: str, host: str) -> Attachment:
+    path = local_path(value, host)
+    try:
+        found: Artifact = await controller.cluster.stat(path)
+    except Exception as error:
+        if isinstance(root(error), NotFoundError):
+            raise AttachmentError(failure(error).message) from None
+        raise
+    return Attachment(path=path, modality=found.modality)
+
+
+async def _sse(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
+    """Each event as a server-sent event; a run that fails ends with ``run.failed``."""
+    number = 0
+    try:
+        async for event in events:
+            yield format_sse_event(data_str=event.model_dump_json(), event=event.type, id=str(number))
+            number += 1
+    except HuggingGPTError:
+        return  # told by run.failed already

@@ -1,0 +1,113 @@
+"""The Serve applications of the whole product, and the ingress that holds the controller."""
+
+from collections.abc import Sequence
+
+from ray import serve
+from starlette.types import ASGIApp
+
+from controller.api.app import Backend, build
+from controller.controller import Controller
+from controller.errors import SettingsError
+from controller.handles import ServeExperts, ServeStore
+from controller.metrics import Metrics
+from controller.responder import EmbeddedResponder
+from controller.rules.planner import EmbeddedPlanner
+from controller.selector import Selector
+from controller.settings import Settings
+from deployments import fleet
+from deployments.media import Limits
+from model_catalog.card import ModelCard
+from model_catalog.catalog import Catalog
+from model_catalog.errors import CatalogError
+
+
+@serve.ingress()
+class Ingress:
+    """The HTTP doors and the controller, in one deployment: a hop less for every request."""
+
+    async def __init__(self, settings: Settings, catalog: Catalog) -> None:  # type: ignore[misc]
+        """Build the controller; experts that come later are told by ``refresh``."""
+        self._controller = Controller(
+            settings,
+            EmbeddedPlanner(),
+            EmbeddedResponder(),
+            Selector(catalog, settings.top_k),
+            ServeExperts(catalog),
+            Metrics(),
+        )
+        await self._controller.refresh()
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        """Called by Serve once the constructor is through."""
+        return build(Backend(self._controller, ServeStore()))
+
+    async def refresh(self) -> None:
+        """Look up anew which experts run."""
+        await self._controller.refresh()
+
+
+def catalog(settings: Settings) -> Catalog:
+    """The shipped catalog, with the operator's own cards laid over it.
+
+    Raises:
+        SettingsError: the operator's file cannot be read.
+
+    """
+    shipped = Catalog.shipped()
+    if settings.catalog is None:
+        return shipped
+    try:
+        return Catalog([*shipped, *Catalog.read(settings.catalog)])
+    except (CatalogError, OSError) as error:
+        raise SettingsError(f"The catalog file cannot be used: {error}") from None
+
+
+def chosen(settings: Settings, known: Catalog) -> list[ModelCard]:
+    """The models to deploy: those the settings name, else every embedded one this machine can run.
+
+    Raises:
+        UnknownModelError: the settings name a model that the catalog does not have.
+
+    """
+    if settings.experts:
+        return [known.get(model) for model in settings.experts]
+    return [card for card in known if card.embedded and fleet.obstacle(card) is None]
+
+
+def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard]) -> list[serve.RunTarget]:
+    """Every Serve application: the artifacts, the experts, and the controller with the HTTP routes.
+
+    Raises:
+        FleetError: this machine cannot run one of the experts.
+
+    """
+    limits = Limits(max_bytes=settings.max_upload_bytes)
+    artifacts = fleet.artifacts_app(str(settings.data_dir), limits, settings.artifacts_resources)
+    ingress = serve.deployment(
+        Ingress,
+        name="controller",
+        max_ongoing_requests=256,
+        ray_actor_options={"num_cpus": 0, "resources": dict(settings.controller_resources)},
+        health_check_period_s=fleet.HEALTH_PERIOD_S,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=10,
+    ).bind(settings.public(), known)
+    return [
+        serve.RunTarget(artifacts, name=fleet.ARTIFACTS, route_prefix=None),
+        *fleet.targets(experts, limits),
+        serve.RunTarget(ingress, name=fleet.CONTROLLER, route_prefix="/"),
+    ]
+
+
+def install(settings: Settings) -> list[ModelCard]:
+    """Deploy everything on the cluster this process is connected to; returns the experts deployed.
+
+    Raises:
+        SettingsError: the operator's catalog cannot be read.
+        FleetError: an application did not become ready.
+
+    """
+    known = catalog(settings)
+    experts = chosen(settings, known)
+    fleet.run(applications(settings, known, experts))
+    return experts

@@ -1,0 +1,149 @@
+"""``ask`` and ``chat``: requests from the terminal, with live progress."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from controller.cli.client import Client
+from controller.cli.view import View
+from controller.errors import ControllerError
+from controller.events import Event, PlanDone, RunDone, RunFailed
+from controller.request import Message
+
+HELP = "/file PATH attaches a file, /resources shows what was made so far, /exit ends."
+
+
+@dataclass(slots=True)
+class Told:
+    """What a run told: its plan, its end, and where its files were saved."""
+
+    plan: PlanDone | None = None
+    done: RunDone | None = None
+    files: list[Path] = field(default_factory=list)
+
+    def account(self) -> dict[str, Any]:
+        """The JSON that ``--json`` prints."""
+        return {
+            "plan": self.plan.plan if self.plan else [],
+            "notes": list(self.plan.notes) if self.plan else [],
+            "left_out": [fault.model_dump() for fault in self.plan.left_out] if self.plan else [],
+            "outcomes": [outcome.model_dump(mode="json") for outcome in self.done.outcomes]
+            if self.done
+            else [],
+            "answer": self.done.answer if self.done else "",
+            "files": [str(file) for file in self.files],
+            "seconds": self.done.seconds if self.done else {},
+        }
+
+
+def run(
+    client: Client,
+    messages: Sequence[Message],
+    attachments: Sequence[str],
+    out: Path,
+    show: Callable[[Event], None],
+) -> Told:
+    """Run one request, show its events, and save the files it made.
+
+    Raises:
+        ControllerError: the request was refused, or the server is gone.
+
+    """
+    told = Told()
+    for event in client.run(messages, attachments):
+        match event:
+            case PlanDone():
+                told.plan = event
+            case RunDone():
+                told.done = event
+            case RunFailed():
+                raise ControllerError(event.error.message)
+            case _:
+                pass
+        show(event)
+    if told.done is None:
+        raise ControllerError("The server ended the run without an answer; its log says why.")
+    for outcome in told.done.outcomes:
+        told.files += [client.download(artifact.path, out) for artifact in outcome.artifacts]
+    return told
+
+
+def print_told(told: Told, console: Console) -> None:
+    """The answer, then each file's path on a line of its own, unwrapped."""
+    assert told.done is not None  # noqa: S101
+    console.print()
+    console.print(told.done.answer, markup=False, highlight=False, soft_wrap=True)
+    if told.files:
+        console.print()
+    for file in told.files:
+        console.print(str(file), markup=False, highlight=False, soft_wrap=True)
+
+
+class Chat:
+    """Several turns over one server; earlier turns go along as context."""
+
+    def __init__(self, client: Client, out: Path, console: Console, as_json: bool) -> None:
+        self._client = client
+        self._out = out
+        self._console = console
+        self._json = as_json
+        self._messages: list[Message] = []
+        self._attached: list[str] = []
+        self._made: list[tuple[str, Path]] = []
+
+    def turn(self, line: str) -> bool:
+        """Take one line; False where the person is done."""
+        word, _, rest = line.strip().partition(" ")
+        match word:
+            case "":
+                pass
+            case "/exit" | "/quit":
+                return False
+            case "/help":
+                self._console.print(HELP)
+            case "/resources":
+                self._resources()
+            case "/file":
+                self._attach(Path(rest.strip()))
+            case _ if word.startswith("/") and "/" not in word[1:]:
+                self._console.print(f"There is no command {word}. {HELP}", markup=False)
+            case _:
+                self._ask(line.strip())
+        return True
+
+    def _attach(self, file: Path) -> None:
+        path = self._client.upload(file.expanduser())
+        self._attached.append(path)
+        self._console.print(f"attached as {path}", markup=False)
+
+    def _resources(self) -> None:
+        if self._json:
+            self._console.print(json.dumps([{"path": path, "file": str(file)} for path, file in self._made]),
+                                markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+        elif not self._made:
+            self._console.print("Nothing was made so far.")
+        else:
+            for path, file in self._made:
+                self._console.print(f"{path}  {file}", markup=False, highlight=False, soft_wrap=True)
+
+    def _ask(self, text: str) -> None:
+        self._messages.append(Message(role="user", content=text))
+        show: Callable[[Event], None] = (lambda event: None) if self._json else View(self._console).show
+        try:
+            told = run(self._client, self._messages, self._attached, self._out, show)
+        except BaseException:
+            self._messages.pop()
+            raise
+        assert told.done is not None  # noqa: S101
+        self._messages.append(Message(role="assistant", content=told.done.answer))
+        self._attached.clear()
+        made = [artifact.path for outcome in told.done.outcomes for artifact in outcome.artifacts]
+        self._made += zip(made, told.files, strict=True)
+        if self._json:
+            self._console.print(json.dumps(told.account()), markup=False, highlight=False, soft_wrap=True)
+        else:
+            print_told(told, self._console)

@@ -1,0 +1,101 @@
+"""The HTTP side of the command line: uploads, runs as events, downloads."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from controller.errors import ControllerError
+from controller.events import EVENT, Event
+from controller.request import Message
+
+_TIMEOUT = httpx2.Timeout(30.0, read=300.0)  # a run ends by its own deadline
+
+
+class Client:
+    """A server, by its URL.
+
+    Every method raises ControllerError, in one sentence, where the server refuses or does not answer.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx2.Client(base_url=url, timeout=_TIMEOUT)
+        self._url = url
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def upload(self, file: Path) -> str:
+        """Store a file on the server; returns its path there."""
+        try:
+            with file.open("rb") as stream:
+                answer = self._request("POST", "/v1/files", files={"file": (file.name, stream)})
+        except OSError as error:
+            raise ControllerError(f"{file} cannot be read: {error.strerror}.") from None
+        path: str = answer.json()["path"]
+        return path
+
+    def run(self, messages: Sequence[Message], attachments: Sequence[str] = ()) -> Iterator[Event]:
+        """Run a request and give its events as they come."""
+        body = {
+            "messages": [message.model_dump() for message in messages],
+            "attachments": list(attachments),
+            "stream": True,
+        }
+        try:
+            with self._http.stream("POST", "/v1/runs", json=body) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _refused(answer)
+                for line in answer.iter_lines():
+                    if line.startswith("data:"):
+                        yield EVENT.validate_json(line.removeprefix("data:"))
+        except httpx2.HTTPError as error:
+            raise self._lost(error) from None
+
+    def download(self, path: str, folder: Path) -> Path:
+        """Save a stored file in a folder, which is made if it is missing; returns where."""
+        target = folder / path.rpartition("/")[2]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with self._http.stream("GET", path) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _refused(answer)
+                with target.open("wb") as stream:
+                    for chunk in answer.iter_bytes():
+                        stream.write(chunk)
+        except httpx2.HTTPError as error:
+            raise self._lost(error) from None
+        except OSError as error:
+            raise ControllerError(f"{target} cannot be written: {error.strerror}.") from None
+        return target.resolve()
+
+    def experts(self) -> list[dict[str, Any]]:
+        """What runs."""
+        found: list[dict[str, Any]] = self._request("GET", "/v1/experts").json()["data"]
+        return found
+
+    def _request(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        try:
+            answer = self._http.request(method, path, **options)
+        except httpx2.HTTPError as error:
+            raise self._lost(error) from None
+        if answer.is_error:
+            raise _refused(answer)
+        return answer
+
+    def _lost(self, error: httpx2.HTTPError) -> ControllerError:
+        return ControllerError(f"The server at {self._url} does not answer ({type(error).__name__}).")
+
+
+def _refused(answer: httpx2.Response) -> ControllerError:
+    try:
+        message = answer.json()["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        message = f"The server answered {answer.status_code}."
+    return ControllerError(str(message))

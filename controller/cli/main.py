@@ -1,0 +1,239 @@
+"""The commands: up, ask, chat, plan, ps, down, deploy.
+
+Imports that take long (Ray, the HTTP client) wait until a command needs them, so that ``plan`` is quick.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from controller.errors import ControllerError, RequestError
+from controller.settings import Settings, load
+from model_catalog.errors import HuggingGPTError
+
+app = typer.Typer(
+    name="hugginggpt",
+    help="Ask in plain words; a plan of expert models answers, with files.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Config = Annotated[Path | None, typer.Option("--config", help="A settings file (TOML).", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Url = Annotated[str | None, typer.Option("--url", help="The server to use.", show_default=False)]
+Port = Annotated[int | None, typer.Option("--port", help="Port of the HTTP endpoint.", show_default="8000")]
+Out = Annotated[Path, typer.Option("--out", help="Where files are saved.")]
+OUTPUTS = Path("outputs")
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is one line on standard error."""
+    try:
+        app()
+    except HuggingGPTError as error:
+        Console(stderr=True).print(f"hugginggpt: {error.message}", style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _print(value: Any) -> None:
+    """JSON on standard output, unwrapped."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+@app.command()
+def up(
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Port = None,
+    as_json: Json = False,
+) -> None:
+    """Serve until Ctrl-C."""
+    from controller.server import announced, running, serving
+
+    settings = load(config, host=host, port=port)
+    if (found := running()) is not None:
+        raise ControllerError(f"A server runs already at {found.url}; stop it with hugginggpt down.")
+    console = _console()
+    if not as_json:
+        console.print("[dim]Starting Ray and the experts …[/]")
+    stopping = {signal.SIGINT, signal.SIGTERM}
+    with serving(settings) as server, announced(server):
+        if as_json:
+            _print({"url": server.url, "dashboard": server.dashboard, "pid": server.pid})
+            sys.stdout.flush()
+        else:
+            console.print(f"endpoint   [bold]{server.url}[/]")
+            console.print(f"dashboard  [bold]{server.dashboard}[/]   its token: [bold]ray get-auth-token[/]")
+            _keys(settings, console)
+            console.print(
+                'Try: hugginggpt ask "Read the text in /examples/sign.png aloud"; Ctrl-C stops.', markup=False
+            )
+        signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+        signal.sigwait(stopping)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping)
+        if not as_json:
+            console.print("[dim]Stopping …[/]")
+
+
+def _keys(settings: Settings, console: Console) -> None:
+    if settings.openai_api_key is not None:
+        console.print(
+            "[yellow]OPENAI_API_KEY is set, but this release plans with the embedded brain alone.[/]"
+        )
+
+
+@app.command()
+def ask(
+    request: Annotated[str, typer.Argument(help="What you want, in plain words.")],
+    file: Annotated[
+        list[Path] | None, typer.Option("--file", help="A file to send along; repeatable.")
+    ] = None,
+    out: Out = OUTPUTS,
+    url: Url = None,
+    config: Config = None,
+    port: Port = None,
+    as_json: Json = False,
+) -> None:
+    """Answer one request."""
+    from controller.cli.ask import print_told, run
+    from controller.cli.session import connected
+    from controller.cli.view import View
+    from controller.request import Message
+
+    settings = load(config, port=port)
+    _readable(file or [])
+    console = _console()
+    notes = Console(stderr=True, highlight=False)
+    with connected(settings, url, notes) as client:
+        attached = [client.upload(path) for path in file or []]
+        show = View(notes if as_json else console).show
+        told = run(client, [Message(role="user", content=request)], attached, out, show)
+    if as_json:
+        _print(told.account())
+    else:
+        print_told(told, console)
+
+
+def _readable(files: list[Path]) -> None:
+    """Refuse what cannot be read, before anything is started."""
+    if not all(path.is_file() for path in files):
+        raise RequestError(f"There is no file {next(path for path in files if not path.is_file())}.")
+
+
+@app.command()
+def chat(
+    out: Out = OUTPUTS, url: Url = None, config: Config = None, port: Port = None, as_json: Json = False
+) -> None:
+    """Talk for several turns; /resources shows what was made so far."""
+    from controller.cli.ask import HELP, Chat
+    from controller.cli.session import connected
+
+    console = _console()
+    notes = Console(stderr=True, highlight=False)
+    with connected(load(config, port=port), url, notes) as client:
+        talk = Chat(client, out, console, as_json)
+        prompt = "" if as_json or not sys.stdin.isatty() else "> "
+        if prompt:
+            console.print(HELP)
+        while True:
+            try:
+                if not talk.turn(input(prompt)):
+                    return
+            except (EOFError, KeyboardInterrupt):
+                return
+            except HuggingGPTError as error:
+                notes.print(f"hugginggpt: {error.message}", style="red", markup=False, soft_wrap=True)
+
+
+@app.command()
+def plan(
+    request: Annotated[str | None, typer.Argument(help="What you want, in plain words.", show_default=False)] = None,
+    jsonl: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="Plan every line of IN ({id, user_request}) into OUT ({id, plan}).", metavar="IN OUT",
+                     show_default=False),
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Show the plan of a request, without running it."""
+    from controller.cli.planning import plan_lines, plan_one
+
+    settings = load(config)
+    if (request is None) == (jsonl is None):
+        raise RequestError("Give either a request or --jsonl IN OUT.")
+    if jsonl is not None:
+        count = plan_lines(*jsonl, settings.max_tasks)
+        if as_json:
+            _print({"planned": count, "out": str(jsonl[1])})
+        else:
+            _console().print(f"{count} plans written to {jsonl[1]}", soft_wrap=True)
+        return
+    plan_one(request or "", settings.max_tasks, _console(), as_json)
+
+
+@app.command()
+def ps(url: Url = None, as_json: Json = False) -> None:
+    """Show the experts that run."""
+    from controller.cli.client import Client
+    from controller.cli.view import experts_table
+    from controller.server import running
+
+    found = running()
+    address = url or (found.url if found else None)
+    if address is None:
+        raise ControllerError("No server runs; start one with hugginggpt up, or name one with --url.")
+    with Client(address) as client:
+        experts = client.experts()
+    if as_json:
+        _print(experts)
+    else:
+        _console().print(experts_table(experts))
+
+
+@app.command()
+def down(as_json: Json = False) -> None:
+    """Stop the server that ``up`` started."""
+    from controller.server import running, stop
+
+    found = running()
+    if found is not None and not stop(found):
+        raise ControllerError(
+            f"The server (process {found.pid}) does not stop; end it with kill -9 {found.pid}."
+        )
+    if as_json:
+        _print({"stopped": found.pid if found else None})
+    else:
+        _console().print("Stopped." if found else "No server runs.")
+
+
+@app.command()
+def deploy(
+    expert: Annotated[list[str] | None, typer.Option("--expert", help="Only this model; repeatable.")] = None,
+    address: Annotated[str, typer.Option(help="The Ray cluster.")] = "auto",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Install the applications on a running Ray cluster, or add experts to them."""
+    from controller.cluster import install
+
+    deployed = install(load(config), address, expert or [])
+    if as_json:
+        _print({"experts": deployed})
+    else:
+        _console().print(f"{len(deployed)} experts are deployed: {', '.join(deployed)}", soft_wrap=True)
+
+
+if os.environ.get("COLUMNS") is None and not sys.stdout.isatty():
+    os.environ["COLUMNS"] = "120"  # logs and pipes have no width of their own

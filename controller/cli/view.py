@@ -1,0 +1,132 @@
+"""How the command line shows a run: the plan as a small graph, choices, progress, files."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from controller import reference
+from controller.events import (
+    Event,
+    PlanDone,
+    RunFailed,
+    TaskChosen,
+    TaskDone,
+    TaskFailed,
+    TaskSkipped,
+    TaskStarted,
+)
+from controller.outcome import Outcome, Status
+
+_MARKS = {Status.DONE: "[green]✓[/]", Status.FAILED: "[red]✗[/]", Status.SKIPPED: "[yellow]–[/]",
+          Status.CANCELLED: "[yellow]–[/]"}  # fmt: skip
+_SHOWN = 100
+
+
+class View:
+    """Prints a run as it happens; the answer and the files are left to the caller."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._tasks: dict[int, str] = {}
+
+    def show(self, event: Event) -> None:
+        """Print what an event tells; most events need one line."""
+        match event:
+            case PlanDone():
+                self._plan(event)
+            case TaskChosen():
+                beaten = [model for model in event.choice.candidates if model != event.choice.model]
+                over = f"; beat {', '.join(beaten)}" if beaten else ""
+                self._line(
+                    event.id,
+                    "·",
+                    f"[cyan]{escape(event.choice.model)}[/]  ({escape(event.choice.reason + over)})",
+                )
+            case TaskStarted():
+                self._line(event.id, "▸", f"[dim]runs on {escape(event.model)}[/]")
+            case TaskDone() | TaskFailed() | TaskSkipped():
+                self._outcome(event.outcome)
+            case RunFailed():
+                self._console.print(f"[red]✗[/] {escape(event.error.message)}")
+            case _:
+                pass
+
+    def _plan(self, event: PlanDone) -> None:
+        self._tasks = {task["id"]: task["task"] for task in event.plan}
+        if event.plan:
+            self._console.print(graph(event.plan))
+        for note in event.notes:
+            self._console.print(f"  [dim]{escape(note)}[/]")
+        for fault in event.left_out:
+            self._console.print(f"  [yellow]left out {escape(fault.task)}: {escape(fault.reason)}[/]")
+
+    def _outcome(self, outcome: Outcome) -> None:
+        for attempt in outcome.attempts:
+            if attempt.failure is not None:
+                said = f"{attempt.model} failed after {attempt.seconds:.2f} s: {attempt.failure.message}"
+                self._line(outcome.id, "[yellow]![/]", escape(said))
+        self._line(outcome.id, _MARKS[outcome.status], f"{_seconds(outcome)}{escape(_found(outcome))}")
+
+    def _line(self, task: int, mark: str, text: str) -> None:
+        name = self._tasks.get(task, "")
+        self._console.print(f"{mark} {task} {escape(name)}  {text}", soft_wrap=True)
+
+
+def graph(plan: Sequence[dict[str, object]]) -> Tree:
+    """A plan as a tree: each task under the last one that it waits for, with its own arguments."""
+    tree = Tree(Text("plan", style="bold"))
+    branches: dict[int, Tree] = {}
+    for task in plan:
+        dep, args, task_id = task["dep"], task["args"], task["id"]
+        assert isinstance(dep, list)  # noqa: S101
+        assert isinstance(args, dict)  # noqa: S101
+        assert isinstance(task_id, int)  # noqa: S101
+        parent = next((branches[n] for n in sorted(dep, reverse=True) if n in branches), tree)
+        shown = ", ".join(f"{name}={_argument(str(value))}" for name, value in args.items())
+        label = Text.assemble((f"{task_id} ", "bold"), (str(task["task"]), "cyan"), f"  {shown}")
+        branches[task_id] = parent.add(label)
+    return tree
+
+
+def experts_table(experts: Sequence[dict[str, object]]) -> Table:
+    """What ``ps`` shows."""
+    table = Table("model", "tasks", "state", "replicas", "GPU", box=None, pad_edge=False)
+    for expert in experts:
+        tasks = expert["tasks"]
+        assert isinstance(tasks, list)  # noqa: S101
+        row = (expert["model"], ", ".join(tasks), expert["status"], expert["replicas"], expert["gpu"])
+        table.add_row(*(escape(str(cell)) for cell in row))
+    return table
+
+
+def _argument(value: str) -> str:
+    alone = reference.whole(value)
+    if alone is not None:
+        return f"← {alone}"
+    flat = " ".join(value.split())
+    return (
+        flat
+        if "/" in flat and " " not in flat
+        else repr(flat if len(flat) <= _SHOWN else flat[:_SHOWN] + "…")
+    )
+
+
+def _seconds(outcome: Outcome) -> str:
+    timings = outcome.timings
+    if timings is None or timings.started is None or timings.finished is None:
+        return ""
+    return f"{timings.finished - timings.started:.2f} s  "
+
+
+def _found(outcome: Outcome) -> str:
+    if outcome.error is not None:
+        return outcome.error.message
+    parts = [artifact.path for artifact in outcome.artifacts]
+    if outcome.text:
+        flat = " ".join(outcome.text.split())
+        parts.append(f"“{flat if len(flat) <= _SHOWN else flat[:_SHOWN] + '…'}”")
+    return "  ".join(parts)

@@ -1,0 +1,60 @@
+"""Installing the product on a Ray cluster that runs already."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from controller.errors import ControllerError
+from controller.settings import Settings
+
+
+def install(settings: Settings, address: str, experts: Sequence[str]) -> list[str]:
+    """Deploy every application, or only ``experts`` where the product is there already.
+
+    Applications of other names are left alone, which a plain ``serve deploy`` would delete. The nodes need
+    the project installed, in the version of this process.
+
+    Returns:
+        The ids of the models deployed.
+
+    Raises:
+        ControllerError: no cluster answers at ``address``.
+        HuggingGPTError: an application did not become ready.
+
+    """
+    if "RAY_AUTH_MODE" not in os.environ and _has_token():
+        os.environ["RAY_AUTH_MODE"] = "token"  # a cluster started with a token asks for it
+    import ray
+    from ray import serve
+
+    from controller import app
+    from deployments import fleet
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ControllerError(f"No Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
+    try:
+        known = app.catalog(settings)
+        if experts and fleet.CONTROLLER in serve.status().applications:
+            cards = [known.get(model) for model in experts]
+            fleet.deploy(cards)
+        else:
+            serve.start(
+                proxy_location="EveryNode",
+                http_options={"host": settings.host, "port": settings.port},
+                logging_config={"enable_access_log": False},
+            )
+            named = settings.model_copy(update={"experts": (*settings.experts, *experts)})
+            cards = app.install(named)
+    finally:
+        ray.shutdown()
+    return [card.id for card in cards]
+
+
+def _has_token() -> bool:
+    named = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return (
+        "RAY_AUTH_TOKEN" in os.environ
+        or (Path(named) if named else Path.home() / ".ray" / "auth_token").is_file()
+    )

@@ -1,0 +1,264 @@
+"""The controller: joins the stages of a run and tells every step as an event."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from controller.dispatcher import Dispatcher
+from controller.errors import AttachmentError, PlanError
+from controller.events import AnswerDelta, Event, LeftOut, PlanDone, PlanTask, RunCreated, RunDone, RunFailed
+from controller.failure import failure, root
+from controller.files import local_path
+from controller.handles import Experts
+from controller.outcome import Artifact, Outcome
+from controller.plan import Plan, Task
+from controller.planner import Planner, Reply
+from controller.request import Request
+from controller.responder import Responder
+from controller.selector import Fleet, Selector
+from controller.settings import Settings
+from deployments.errors import NotFoundError
+from model_catalog.errors import HuggingGPTError
+
+logger = logging.getLogger("ray.serve")
+
+
+class Cluster(Experts, Protocol):
+    """What a controller needs of a cluster."""
+
+    async def refresh(self) -> Fleet:
+        """Look up which experts run."""
+        ...
+
+    async def experts(self) -> list[dict[str, Any]]:
+        """Each deployed expert: model, tasks, and its state."""
+        ...
+
+    async def stat(self, path: str) -> Artifact:
+        """What lies under a path.
+
+        Raises:
+            NotFoundError: nothing does.
+
+        """
+        ...
+
+
+class Meter(Protocol):
+    """Takes the figures of runs and tasks."""
+
+    def run(self, outcome: str, seconds: dict[str, float]) -> None:
+        """Count a run."""
+        ...
+
+    def task(self, outcome: Outcome) -> None:
+        """Count a task."""
+        ...
+
+
+@dataclass(slots=True)
+class _Run:
+    """One request on its way."""
+
+    id: str
+    request: Request
+    emit: Callable[[Event | None], None]
+    plan: Plan
+    stages: dict[str, float] = field(default_factory=dict)
+    began: float = field(default_factory=time.perf_counter)
+    reply: str | None = None
+
+    def lap(self, stage: str, since: float) -> float:
+        """Note what a stage took; returns now."""
+        now = time.perf_counter()
+        self.stages[stage] = self.stages.get(stage, 0.0) + now - since
+        return now
+
+
+class Controller:
+    """Plans, selects, dispatches and answers; the doors differ only in how they ask and tell."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        planner: Planner,
+        responder: Responder,
+        selector: Selector,
+        cluster: Cluster,
+        meter: Meter,
+    ) -> None:
+        self.settings = settings
+        self.selector = selector
+        self.cluster = cluster
+        self._planner = planner
+        self._responder = responder
+        self._meter = meter
+
+    @property
+    def brain(self) -> str:
+        """What plans and answers."""
+        return self._planner.name
+
+    async def refresh(self) -> None:
+        """Look up anew which experts run."""
+        self.selector.fleet = await self.cluster.refresh()
+
+    async def plan(self, request: Request) -> Plan | Reply:
+        """Plan a request without running it; whether its files exist is not asked.
+
+        Raises:
+            TooManyTasksError: the plan is over its limit.
+            PlanError: none of its tasks is valid.
+
+        """
+        plan = Plan(self.settings.max_tasks)
+        async for step in self._planner.plan(request, self.selector.offers):
+            if isinstance(step, Reply):
+                return step
+            plan.add(step)
+        _check(plan)
+        return plan
+
+    async def run(self, request: Request, host: str = "") -> AsyncIterator[Event]:
+        """Run a request and tell its steps; closing the iterator cancels everything, down to the models.
+
+        Args:
+            request: the conversation.
+            host: the name the request was sent to, whose URLs name files of this server.
+
+        Raises:
+            HuggingGPTError: the request cannot be run at all; nothing of it goes on.
+
+        """
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+        run = _Run(f"run-{secrets.token_hex(8)}", request, events.put_nowait, Plan(self.settings.max_tasks))
+        worker = asyncio.create_task(self._work(run, host))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+            await worker
+        finally:
+            worker.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await worker
+
+    async def _work(self, run: _Run, host: str) -> None:
+        """Take a run through its stages; the last event is ``run.done`` or ``run.failed``, then None."""
+        ended = "cancelled"
+        try:
+            run.emit(RunCreated(run=run.id, brain=self._planner.name))
+            outcomes = await self._execute(run, host)
+            answer = await self._answer(run, outcomes)
+            run.stages["total"] = time.perf_counter() - run.began
+            run.emit(RunDone(run=run.id, answer=answer, outcomes=outcomes, seconds=_rounded(run.stages)))
+            ended = "done"
+        except Exception as error:
+            ended = "refused" if isinstance(error, HuggingGPTError) and error.status < 500 else "failed"
+            run.emit(RunFailed(run=run.id, error=failure(error)))
+            raise
+        finally:
+            run.emit(None)
+            self._meter.run(ended, run.stages)
+            logger.info("run %s %s after %.3f s", run.id, ended, time.perf_counter() - run.began)
+
+    async def _execute(self, run: _Run, host: str) -> tuple[Outcome, ...]:
+        """Plan and dispatch; every task starts as soon as it is planned."""
+        deadline = time.time() + self.settings.run_seconds
+        dispatcher = Dispatcher(
+            run.id,
+            self.cluster,
+            self.selector,
+            run.emit,
+            deadline=deadline,
+            task_seconds=self.settings.task_seconds,
+        )
+        try:
+            await self._plan_and_dispatch(run, dispatcher, host)
+            since = time.perf_counter()
+            outcomes = await dispatcher.settle()
+            run.lap("execute", since)
+        except BaseException:
+            await dispatcher.cancel()
+            raise
+        finally:
+            for outcome in dispatcher.outcomes():
+                self._meter.task(outcome)
+        return outcomes
+
+    async def _plan_and_dispatch(self, run: _Run, dispatcher: Dispatcher, host: str) -> None:
+        since = time.perf_counter()
+        async for step in self._planner.plan(run.request, self.selector.offers):
+            if isinstance(step, Reply):
+                run.reply = step.text
+                continue
+            for task in run.plan.add(step):
+                run.emit(PlanTask(run=run.id, task=task.wire(), want=task.want))
+                since = run.lap("plan", since)
+                ready = await self._with_files(task, host)
+                since = run.lap("files", since)
+                dispatcher.dispatch(ready)
+                since = run.lap("dispatch", since)
+        run.lap("plan", since)
+        if run.reply is None:
+            _check(run.plan)
+        left_out = tuple(
+            LeftOut(id=fault.id, task=fault.task, reason=fault.reason) for fault in run.plan.faults
+        )
+        run.emit(PlanDone(run=run.id, plan=run.plan.wire(), notes=tuple(run.plan.notes), left_out=left_out))
+
+    async def _with_files(self, task: Task, host: str) -> Task:
+        """The task with its files as paths on this server, each known to be there and of the right kind.
+
+        Raises:
+            AttachmentError: a file is not here, or not what the task needs.
+
+        """
+        args = dict(task.args)
+        for name, value in task.args.items():
+            wanted = dict(task.files()).get(value)
+            if wanted is None:
+                continue
+            args[name] = path = local_path(value, host)
+            try:
+                found = await self.cluster.stat(path)
+            except Exception as error:
+                if isinstance(root(error), NotFoundError):
+                    raise AttachmentError(failure(error).message) from None
+                raise
+            if found.modality is not wanted:
+                raise AttachmentError(f"{path} holds {found.modality}, but {task.type.label} needs {wanted}.")
+        return replace(task, args=args)
+
+    async def _answer(self, run: _Run, outcomes: tuple[Outcome, ...]) -> str:
+        since = time.perf_counter()
+        pieces = []
+        if run.reply is not None:
+            pieces.append(run.reply)
+            run.emit(AnswerDelta(run=run.id, text=run.reply))
+        else:
+            async for text in self._responder.respond(run.request, run.plan, outcomes):
+                pieces.append(text)
+                run.emit(AnswerDelta(run=run.id, text=text))
+        run.lap("respond", since)
+        return "".join(pieces)
+
+
+def _check(plan: Plan) -> None:
+    """Refuse a plan of which nothing can run.
+
+    Raises:
+        PlanError: it has faults and no valid task.
+
+    """
+    if not plan.tasks and plan.faults:
+        reasons = "; ".join(f"{fault.task}: {fault.reason}" for fault in plan.faults[:5])
+        raise PlanError(f"No task of the plan can run ({reasons}). Say the request in other words.")
+
+
+def _rounded(stages: dict[str, float]) -> dict[str, float]:
+    return {stage: round(seconds, 6) for stage, seconds in stages.items()}

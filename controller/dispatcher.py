@@ -1,0 +1,395 @@
+"""The dispatcher: runs the tasks of one plan over experts.
+
+Each task is one call on its expert's handle, made as soon as the task is planned: the responses of the tasks
+it needs go along as top-level arguments, so that Ray moves their bytes from node to node and a task starts
+the moment its inputs exist. The controller awaits small accounts only. When an attempt fails, the next
+candidate takes over, and whatever was called with the lost response is called again with the new one.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller import reference
+from controller.errors import DeadlineError, NoExpertError
+from controller.events import Event, TaskChosen, TaskDone, TaskFailed, TaskSkipped, TaskStarted
+from controller.failure import failure, lost, root
+from controller.handles import Experts, Response
+from controller.outcome import Attempt, Failure, Outcome, Status, Timings
+from controller.plan import Task
+from controller.selector import Selection, Selector
+from deployments.account import Account
+from deployments.errors import NotFoundError
+from deployments.result import Call, Result
+from model_catalog.card import ModelCard
+
+Emit = Callable[[Event], None]
+
+
+class _Stale(Exception):  # noqa: N818
+    """The upstream response a call was made with has been replaced, or its task failed."""
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    """A task under way.
+
+    Attributes:
+        response: the latest call's response; dependents are called with it.
+        version: counts the calls, so that a dependent knows when its input was replaced.
+        outcome: how it ended, None while it runs.
+
+    """
+
+    task: Task
+    response: Response | None = None
+    version: int = 0
+    outcome: Outcome | None = None
+    selection: Selection | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    dispatched: float = 0.0
+    runner: "asyncio.Task[None] | None" = None
+    revived: bool = False
+    remade: bool = False
+
+
+class Dispatcher:
+    """Runs tasks as they are planned; every task it is given has an outcome in the end."""
+
+    def __init__(
+        self,
+        run: str,
+        experts: Experts,
+        selector: Selector,
+        emit: Emit,
+        *,
+        deadline: float,
+        task_seconds: float,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            run: the run's id.
+            experts: the way to the cluster.
+            selector: gives each task its candidates.
+            emit: takes the events of tasks.
+            deadline: when the whole run ends, seconds since the epoch.
+            task_seconds: how long one attempt of a task may take once its inputs are there.
+
+        """
+        self._run = run
+        self._experts = experts
+        self._selector = selector
+        self._emit = emit
+        self._deadline = deadline
+        self._task_seconds = task_seconds
+        self._nodes: dict[int, _Node] = {}
+        self._files: dict[str, Response] = {}
+        self._changed = asyncio.Event()
+
+    def dispatch(self, task: Task) -> None:
+        """Start a task; those it depends on were dispatched before it."""
+        node = _Node(task)
+        self._nodes[task.id] = node
+        node.runner = asyncio.create_task(self._drive(node))
+
+    async def settle(self) -> tuple[Outcome, ...]:
+        """Wait until every task has its outcome; in the order of dispatch."""
+        await asyncio.gather(*(node.runner for node in self._nodes.values() if node.runner is not None))
+        return self.outcomes()
+
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes known so far, in the order of dispatch."""
+        return tuple(node.outcome for node in self._nodes.values() if node.outcome is not None)
+
+    async def cancel(self) -> None:
+        """Give everything up, down to the models; tasks under way end as cancelled."""
+        runners = [node.runner for node in self._nodes.values() if node.runner is not None]
+        for runner in runners:
+            runner.cancel()
+        await asyncio.gather(*runners, return_exceptions=True)
+
+    # One task ------------------------------------------------------------------------------------------
+
+    async def _drive(self, node: _Node) -> None:
+        """See one task through to its outcome."""
+        try:
+            node.selection = self._selector.select(node.task)
+            await self._attempt_all(node, list(node.selection.candidates))
+        except NoExpertError as error:
+            self._end(node, Status.FAILED, error=failure(error))
+        except asyncio.CancelledError:
+            self._end(
+                node, Status.CANCELLED, error=Failure(code="cancelled", message="The run was cancelled.")
+            )
+            raise
+        except Exception as error:
+            self._end(node, Status.FAILED, error=failure(error))
+        finally:
+            if node.outcome is None or node.outcome.status is not Status.DONE:
+                self._drop(node)
+
+    async def _attempt_all(self, node: _Node, candidates: list[ModelCard]) -> None:
+        """Try the candidates in turn until one answers or none is left."""
+        self._chosen(node, candidates[0])
+        while candidates:
+            cause = await self._upstream(node)
+            if cause is not None:
+                return self._end(node, Status.SKIPPED, error=cause)
+            card, began = candidates[0], time.time()
+            try:
+                account = await self._attempt(node, card)
+            except _Stale:
+                continue
+            except Exception as error:
+                node.attempts.append(_attempt(card, began, failure(error)))
+                self._recover(node, candidates, error)
+            else:
+                node.attempts.append(_attempt(card, began))
+                return self._end(node, Status.DONE, account, card)
+        return self._end(node, Status.FAILED, error=node.attempts[-1].failure)
+
+    def _recover(self, node: _Node, candidates: list[ModelCard], error: Exception) -> None:
+        """Leave in ``candidates`` what is worth a try after a failed attempt, the next one first."""
+        if isinstance(root(error), NotFoundError) or time.time() >= self._deadline:
+            return candidates.clear()
+        if lost(error):
+            self._files.clear()
+            self._remake(node)
+            if len(candidates) == 1 and not node.revived:
+                node.revived = True  # nothing else can run it: once more, when its expert is back
+                return None
+        failed = candidates.pop(0)
+        if candidates:
+            self._chosen(
+                node, candidates[0], f"{failed.id} failed ({failure(error).code}); the next took over"
+            )
+        return None
+
+    def _remake(self, node: _Node) -> None:
+        """Call the tasks this one needs once more where their results may have died with a node."""
+        for task_id in node.task.dep:
+            upstream = self._nodes[task_id]
+            if upstream.outcome is None or upstream.outcome.status is not Status.DONE or upstream.remade:
+                continue
+            upstream.remade = True
+            self._remake(upstream)
+            self._call(upstream, self._selector.catalog.get(upstream.attempts[-1].model))
+
+    def _chosen(self, node: _Node, card: ModelCard, reason: str | None = None) -> None:
+        if node.selection is not None:
+            self._emit(TaskChosen(run=self._run, id=node.task.id, choice=node.selection.choice(card, reason)))
+
+    async def _attempt(self, node: _Node, card: ModelCard) -> Account:
+        """One call on one expert, from its dispatch to its account.
+
+        Raises:
+            _Stale: an input was replaced or failed; the call counts for nothing.
+            DeadlineError: it took too long.
+            Exception: whatever the expert raised.
+
+        """
+        used = {task_id: self._nodes[task_id].version for task_id in node.task.dep}
+        response = self._call(node, card)
+        awaited = response if node.task.type.small else self._experts.store(response)
+        waiter = asyncio.ensure_future(_value(awaited))
+        try:
+            await self._inputs_ready(used, waiter)
+            self._emit(TaskStarted(run=self._run, id=node.task.id, model=card.id))
+            return await self._in_time(waiter, card)
+        except _Stale:
+            raise
+        except Exception:
+            await self._ready(used)  # an input that failed or was replaced explains any failure
+            raise
+        finally:
+            if not waiter.done() or waiter.cancelled() or waiter.exception() is not None:
+                awaited.cancel()
+                response.cancel()
+                waiter.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await waiter
+
+    def _call(self, node: _Node, card: ModelCard) -> Response:
+        """Call an expert with the upstream responses themselves, and tell the dependents."""
+        sources, upstream = self._sources(node.task)
+        left = min(self._deadline, time.time() + 10 * self._task_seconds)
+        call = Call(self._run, node.task.task, node.task.id, dict(node.task.args), sources, left)
+        node.response = self._experts.infer(card, call, upstream)
+        node.version += 1
+        node.dispatched = node.dispatched or time.time()
+        self._tell()
+        return node.response
+
+    def _sources(self, task: Task) -> tuple[tuple[str, ...], list[Response]]:
+        """What the call brings along: upstream responses and files, each under the name its arguments use."""
+        sources: dict[str, Response] = {}
+        for task_id in dict.fromkeys(n for value in task.args.values() for n in reference.find(value)):
+            response = self._nodes[task_id].response
+            assert response is not None  # noqa: S101
+            sources[reference.tag(task_id)] = response
+        for path, _ in task.files():
+            if path not in self._files:
+                self._files[path] = self._experts.fetch(path)
+            sources[path] = self._files[path]
+        return tuple(sources), list(sources.values())
+
+    async def _in_time(self, waiter: "asyncio.Future[Account]", card: ModelCard) -> Account:
+        seconds = max(0.0, min(self._task_seconds, self._deadline - time.time()))
+        done, _ = await asyncio.wait({waiter}, timeout=seconds)
+        if not done:
+            raise DeadlineError(f"{card.id} did not finish within {seconds:.0f} s; try a smaller input.")
+        return waiter.result()
+
+    # Upstream ------------------------------------------------------------------------------------------
+
+    async def _upstream(self, node: _Node) -> Failure | None:
+        """Wait until every task this one needs has been called; returns why it cannot run, if one failed."""
+        for task_id in node.task.dep:
+            upstream = self._nodes[task_id]
+            while upstream.response is None and upstream.outcome is None:
+                await self._change()
+        return next((cause for task_id in node.task.dep if (cause := _cause(self._nodes[task_id]))), None)
+
+    async def _inputs_ready(self, used: Mapping[int, int], waiter: "asyncio.Future[Account]") -> None:
+        """Wait until the inputs exist or the call has ended, whichever is first.
+
+        Raises:
+            _Stale: an input was replaced, or its task failed.
+
+        """
+        if not used:
+            return
+        watch: asyncio.Future[Any] = asyncio.ensure_future(self._ready(used))
+        try:
+            left = max(0.0, self._deadline - time.time())
+            await asyncio.wait({watch, waiter}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()
+        finally:
+            watch.cancel()
+            with suppress(asyncio.CancelledError, _Stale):
+                await watch
+
+    async def _ready(self, used: Mapping[int, int]) -> None:
+        """Wait until every upstream task has ended well on the response that was used.
+
+        Raises:
+            _Stale: one was called again, or failed.
+
+        """
+        while True:
+            upstream = [(self._nodes[task_id], version) for task_id, version in used.items()]
+            if any(node.version != version or _cause(node) for node, version in upstream):
+                raise _Stale
+            if all(node.outcome is not None for node, _ in upstream):
+                return
+            await self._change()
+
+    def _tell(self) -> None:
+        """Wake everyone who waits for a change."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _change(self) -> None:
+        """Wait for the next change, at most until the run's deadline.
+
+        Raises:
+            DeadlineError: the run is over.
+
+        """
+        try:
+            async with asyncio.timeout(max(0.0, self._deadline - time.time())):
+                await self._changed.wait()
+        except TimeoutError:
+            raise DeadlineError("The run's time was over before this task's inputs were there.") from None
+
+    # Ends ----------------------------------------------------------------------------------------------
+
+    def _end(
+        self,
+        node: _Node,
+        status: Status,
+        account: Account | None = None,
+        card: ModelCard | None = None,
+        error: Failure | None = None,
+    ) -> None:
+        """Give a task its outcome, once."""
+        if node.outcome is not None:
+            return
+        account = account or Account()
+        now = time.time()
+        node.outcome = Outcome(
+            id=node.task.id,
+            task=node.task.task,
+            args=dict(node.task.args),
+            status=status,
+            text=account.text,
+            data=account.data,
+            artifacts=account.artifacts,
+            choice=self._choice(node, card),
+            attempts=tuple(node.attempts),
+            timings=Timings(
+                dispatched=node.dispatched or now,
+                started=account.started or None,
+                finished=account.finished or None,
+                settled=now,
+            ),
+            error=error,
+        )
+        self._emit(_ended(self._run, node.outcome))
+        self._tell()
+
+    def _choice(self, node: _Node, card: ModelCard | None) -> Any:
+        if node.selection is None:
+            return None
+        taken = card or next(
+            (c for c in node.selection.candidates for a in node.attempts[-1:] if c.id == a.model), None
+        )
+        if taken is None:
+            return None
+        failed = [
+            attempt.model
+            for attempt in node.attempts
+            if attempt.failure is not None and attempt.model != taken.id
+        ]
+        reason = f"{', '.join(dict.fromkeys(failed))} failed; the next by rank took over" if failed else None
+        return node.selection.choice(taken, reason)
+
+    def _drop(self, node: _Node) -> None:
+        """Free what a task that did not end well still holds."""
+        if node.response is not None:
+            node.response.cancel()
+
+
+async def _value(response: Response) -> Account:
+    value = await response
+    return Account.of(value) if isinstance(value, Result) else value
+
+
+def _cause(node: _Node) -> Failure | None:
+    """Why the dependents of a task cannot run; None where it runs or ended well."""
+    outcome = node.outcome
+    if outcome is None or outcome.status is Status.DONE:
+        return None
+    why = outcome.error.message if outcome.error else "It did not end well."
+    if outcome.status is Status.SKIPPED:
+        return Failure(code="upstream_failed", message=why)
+    return Failure(
+        code="upstream_failed", message=f"Task {outcome.id} ({outcome.task}), which it needs, failed: {why}"
+    )
+
+
+def _attempt(card: ModelCard, began: float, error: Failure | None = None) -> Attempt:
+    return Attempt(model=card.id, seconds=round(time.time() - began, 4), failure=error)
+
+
+def _ended(run: str, outcome: Outcome) -> Event:
+    if outcome.status is Status.DONE:
+        return TaskDone(run=run, outcome=outcome)
+    if outcome.status is Status.SKIPPED:
+        return TaskSkipped(run=run, outcome=outcome)
+    return TaskFailed(run=run, outcome=outcome)

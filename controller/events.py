@@ -1,0 +1,123 @@
+"""Events: the steps of a run, as they happen.
+
+The command line, the web doors and the logs read this one stream and nothing else.
+"""
+
+import time
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from controller.outcome import Choice, Failure, Outcome
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    run: str
+    time: float = Field(default_factory=time.time)
+
+
+class RunCreated(_Event):
+    """A request was accepted."""
+
+    type: Literal["run.created"] = "run.created"
+    brain: str
+
+
+class PlanTask(_Event):
+    """A task was planned; ``task`` is its wire form, ``want`` the job asked for."""
+
+    type: Literal["plan.task"] = "plan.task"
+    task: dict[str, Any]
+    want: str | None = None
+
+
+class LeftOut(BaseModel):
+    """A task that was planned but cannot run, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int | None
+    task: str
+    reason: str
+
+
+class PlanDone(_Event):
+    """The plan is complete: its wire form, what was mended, and what was left out."""
+
+    type: Literal["plan.done"] = "plan.done"
+    plan: list[dict[str, Any]]
+    notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+class TaskChosen(_Event):
+    """A model was chosen for a task; told again when another candidate takes over."""
+
+    type: Literal["task.chosen"] = "task.chosen"
+    id: int
+    choice: Choice
+
+
+class TaskStarted(_Event):
+    """A task's inputs are all there and its model was called."""
+
+    type: Literal["task.started"] = "task.started"
+    id: int
+    model: str
+
+
+class TaskDone(_Event):
+    """A task ended well."""
+
+    type: Literal["task.done"] = "task.done"
+    outcome: Outcome
+
+
+class TaskFailed(_Event):
+    """A task failed for good, or was cancelled."""
+
+    type: Literal["task.failed"] = "task.failed"
+    outcome: Outcome
+
+
+class TaskSkipped(_Event):
+    """A task could not run because one it depends on failed."""
+
+    type: Literal["task.skipped"] = "task.skipped"
+    outcome: Outcome
+
+
+class AnswerDelta(_Event):
+    """A piece of the answer."""
+
+    type: Literal["answer.delta"] = "answer.delta"
+    text: str
+
+
+class RunDone(_Event):
+    """The run is over: the whole answer, every outcome, and what each stage cost in seconds."""
+
+    type: Literal["run.done"] = "run.done"
+    answer: str
+    outcomes: tuple[Outcome, ...] = ()
+    seconds: dict[str, float] = Field(default_factory=dict)
+
+
+class RunFailed(_Event):
+    """The request could not be run at all."""
+
+    type: Literal["run.failed"] = "run.failed"
+    error: Failure
+
+
+Event = Annotated[
+    RunCreated | PlanTask | PlanDone | TaskChosen | TaskStarted | TaskDone | TaskFailed | TaskSkipped
+    | AnswerDelta | RunDone | RunFailed,
+    Field(discriminator="type"),
+]  # fmt: skip
+"""Any event; told apart by ``type``."""
+
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+"""Reads an event from its JSON form."""

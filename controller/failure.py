@@ -1,0 +1,51 @@
+"""What a failed call means: in words for the outcome, and for what is tried next."""
+
+from ray.exceptions import ObjectLostError, RayActorError, RayTaskError, TaskCancelledError
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    RayServeException,
+    ReplicaUnavailableError,
+    RequestCancelledError,
+)
+
+from controller.outcome import Failure
+from model_catalog.errors import HuggingGPTError
+
+_LOST = (RayActorError, ObjectLostError, ReplicaUnavailableError)
+
+
+def root(error: BaseException) -> BaseException:
+    """The exception at the bottom: Ray and Serve wrap what happened in another process."""
+    for _ in range(10):
+        inner = error.cause if isinstance(error, RayTaskError) else error.__cause__
+        wraps = isinstance(error, RayTaskError | RayServeException)
+        if not wraps or not isinstance(inner, BaseException) or inner is error:
+            return error
+        error = inner
+    return error
+
+
+def lost(error: BaseException) -> bool:
+    """Whether a replica or node died under the call, so that the same expert may be tried again."""
+    return isinstance(root(error), _LOST)
+
+
+def failure(error: BaseException) -> Failure:
+    """The failure in words; Ray's own texts, which are long and hold paths, are not passed on."""
+    cause = root(error)
+    if isinstance(cause, HuggingGPTError):
+        return Failure(code=cause.code, message=cause.message)
+    if isinstance(cause, _LOST):
+        return Failure(code="replica_died", message="The model's replica died while it worked on this task.")
+    if isinstance(cause, BackPressureError):
+        return Failure(code="busy", message="The model has too many calls waiting; try again soon.")
+    if isinstance(cause, DeploymentUnavailableError):
+        return Failure(
+            code="unavailable", message="The model's deployment is not available; see hugginggpt ps."
+        )
+    if isinstance(cause, TaskCancelledError | RequestCancelledError):
+        return Failure(code="cancelled", message="The call was cancelled.")
+    return Failure(
+        code="internal", message=f"An unexpected {type(cause).__name__}; the replica's log has the details."
+    )

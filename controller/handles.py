@@ -1,0 +1,156 @@
+"""The one place that touches Serve handles: experts and artifacts, called by reference.
+
+``_by_reference=True`` keeps payloads in Ray's object store even where ``RAY_SERVE_THROUGHPUT_OPTIMIZED``
+makes Serve send values through the caller (Ray 2.60).
+"""
+
+import asyncio
+from collections.abc import Generator, Sequence
+from typing import Any, Protocol
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from controller.selector import Fleet
+from deployments import fleet
+from deployments.account import Artifact
+from deployments.result import Call
+from model_catalog.card import ModelCard
+from model_catalog.catalog import Catalog
+
+
+class Response(Protocol):
+    """A call under way: awaited for its value, given on to other calls, cancelled."""
+
+    def __await__(self) -> Generator[Any, None, Any]: ...
+
+    def cancel(self) -> None:
+        """Give the call up, down to the model."""
+
+
+class Experts(Protocol):
+    """What a dispatcher needs of a cluster; calls return at once."""
+
+    def infer(self, card: ModelCard, call: Call, upstream: Sequence[Response]) -> Response:
+        """Run a task on an expert, with the upstream responses as they are; gives a ``Result``."""
+        ...
+
+    def fetch(self, path: str) -> Response:
+        """Bring a stored file into the object store; gives a ``File``."""
+        ...
+
+    def store(self, response: Response) -> Response:
+        """Store the media of an expert's response; gives its ``Account``."""
+        ...
+
+
+class ServeExperts:
+    """Experts and artifacts behind Serve handles."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._handles: dict[str, DeploymentHandle] = {}
+        self._artifacts = serve.get_app_handle(fleet.ARTIFACTS).options(_by_reference=True)
+
+    async def refresh(self) -> Fleet:
+        """Look up which experts run; off the event loop, since Serve blocks."""
+        return await asyncio.to_thread(self._refresh)
+
+    def _refresh(self) -> Fleet:
+        apps = fleet.status()
+        running, obstacles = set(), {}
+        for card in self._catalog:
+            app = apps.get(fleet.app_name(card))
+            if app is not None and fleet.serving(app):
+                running.add(card.id)
+                if card.id not in self._handles:
+                    handle = serve.get_app_handle(app.app)
+                    self._handles[card.id] = handle.options(method_name="infer", _by_reference=True)
+            elif app is not None:
+                obstacles[card.id] = f"its deployment is {app.status}: {app.message[:200]}"
+            elif (reason := fleet.obstacle(card)) is not None:
+                obstacles[card.id] = reason
+        return Fleet(frozenset(running), obstacles)
+
+    def infer(self, card: ModelCard, call: Call, upstream: Sequence[Response]) -> Response:
+        """See ``Experts``."""
+        response: Response = self._handles[card.id].remote(call, *upstream)
+        return response
+
+    def fetch(self, path: str) -> Response:
+        """See ``Experts``."""
+        response: Response = self._artifacts.fetch.remote(path)
+        return response
+
+    def store(self, response: Response) -> Response:
+        """See ``Experts``."""
+        stored: Response = self._artifacts.store.remote(response)
+        return stored
+
+    async def experts(self) -> list[dict[str, Any]]:
+        """Each deployed expert: model, tasks, and its state in Serve."""
+        apps = await asyncio.to_thread(fleet.status)
+        named = {fleet.app_name(card): card for card in self._catalog}
+        return [
+            {
+                "model": card.id,
+                "tasks": list(card.tasks),
+                "application": app.app,
+                "status": app.status,
+                "replicas": app.replicas,
+                "gpu": card.gpu,
+                "message": app.message,
+            }
+            for app in apps.values()
+            if (card := named.get(app.app)) is not None
+        ]
+
+    async def stat(self, path: str) -> Artifact:
+        """What lies under a path.
+
+        Raises:
+            NotFoundError: nothing does.
+
+        """
+        artifact: Artifact = await self._artifacts.stat.remote(path)
+        return artifact
+
+
+class ServeStore:
+    """The artifact deployment behind its Serve handle."""
+
+    def __init__(self) -> None:
+        self._handle = serve.get_app_handle(fleet.ARTIFACTS)
+
+    async def begin(self) -> str:
+        """Open an upload; returns its ticket."""
+        ticket: str = await self._handle.begin.remote()
+        return ticket
+
+    async def append(self, ticket: str, data: bytes) -> None:
+        """Add bytes to an upload."""
+        await self._handle.append.remote(ticket, data)
+
+    async def finish(self, ticket: str, name: str) -> Artifact:
+        """Check an uploaded file and give it its id."""
+        artifact: Artifact = await self._handle.finish.remote(ticket, name)
+        return artifact
+
+    async def abort(self, ticket: str) -> None:
+        """Give an upload up."""
+        await self._handle.abort.remote(ticket)
+
+    async def stat(self, path: str) -> Artifact:
+        """What lies under a path."""
+        artifact: Artifact = await self._handle.stat.remote(path)
+        return artifact
+
+    async def read(self, path: str, start: int, size: int) -> bytes:
+        """A piece of a file."""
+        data: bytes = await self._handle.read.remote(path, start, size)
+        return data
+
+    async def location(self) -> str:
+        """The folder that holds the files."""
+        folder: str = await self._handle.location.remote()
+        return folder

@@ -1,0 +1,182 @@
+"""Reading: a request as sentences of tokens, with its files and quoted texts as single tokens."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from controller.rules.mentions import Mention, find_mentions
+from controller.rules.vocabulary import Vocabulary, vocabulary_for
+from model_catalog.tasks import Modality
+
+_TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]|_+")
+_ENDS = frozenset(".!?;。！？")
+_INTRODUCTION = 8
+"""How many words before a colon, or in the line above a text, may say that a text follows."""
+_SHORTEST = 2
+"""The fewest words of a text that no quotation marks enclose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word in lower case, a mark, or a mention written ``<image>``; and where it stands."""
+
+    word: str
+    start: int
+    end: int
+    mention: Mention | None = None
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Tokens up to the end of a sentence, or to a word such as "then" that begins a step of its own."""
+
+    tokens: tuple[Token, ...]
+    vocabulary: Vocabulary
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The tokens' words."""
+        return tuple(token.word for token in self.tokens)
+
+    @cached_property
+    def openings(self) -> frozenset[int]:
+        """Positions where a clause may open: behind joints and the small talk that follows them."""
+        passed = self.vocabulary.groups["fillers"] | self.vocabulary.groups["joints"]
+        joints = self.vocabulary.groups["joints"]
+        places: set[int] = set()
+        for index in range(len(self.words)):
+            before = self.words[index - 1] if index else ","
+            if before in joints or (index - 1 in places and before in passed):
+                places.add(index)
+        return frozenset(places)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A request, read.
+
+    Attributes:
+        text: its words as written; the tokens' places count in it.
+        vocabulary: the language it was read in.
+        sentences: its sentences in order.
+
+    """
+
+    text: str
+    vocabulary: Vocabulary
+    sentences: tuple[Sentence, ...]
+
+    @cached_property
+    def mentions(self) -> tuple[Mention, ...]:
+        """Every file and quoted text, in order."""
+        return tuple(
+            token.mention for sentence in self.sentences for token in sentence.tokens if token.mention
+        )
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Every word that occurs."""
+        return frozenset(word for sentence in self.sentences for word in sentence.words)
+
+    def slice(self, tokens: Sequence[Token]) -> str:
+        """The text that the tokens cover, as written."""
+        return self.text[tokens[0].start : tokens[-1].end] if tokens else ""
+
+
+def read(text: str, vocabularies: Sequence[Vocabulary] | None = None) -> Reading:
+    """Read a request in the language that knows most of its words."""
+    vocabulary = vocabulary_for([match[0].lower() for match in _TOKEN.finditer(text[:5000])], vocabularies)
+    mentions = find_mentions(text, lambda before: vocabulary.noun(_words(before)))
+    sentences = _sentences(text, mentions, vocabulary)
+    inline = _inline(text, sentences, vocabulary)
+    if inline:
+        mentions = sorted([*mentions, inline], key=lambda mention: mention.start)
+        sentences = _sentences(text, mentions, vocabulary)
+    return Reading(text, vocabulary, sentences)
+
+
+def is_question(text: str, vocabulary: Vocabulary) -> bool:
+    """Whether a text asks something."""
+    first = _TOKEN.search(text)
+    asks = first is not None and first[0].lower().replace("’", "'") in vocabulary.groups["questions"]
+    return text.rstrip().endswith("?") and (asks or len(text) < 300)
+
+
+def _words(text: str) -> list[str]:
+    return [match[0].lower() for match in _TOKEN.finditer(text)]
+
+
+def _tokens(text: str, mentions: Sequence[Mention]) -> Iterator[Token]:
+    cursor = 0
+    for mention in mentions:
+        yield from _plain(text, cursor, mention.start)
+        yield Token(f"<{mention.modality}>", mention.start, mention.end, mention)
+        cursor = mention.end
+    yield from _plain(text, cursor, len(text))
+
+
+def _plain(text: str, start: int, end: int) -> Iterator[Token]:
+    for match in _TOKEN.finditer(text, start, end):
+        yield Token(match[0].lower().replace("’", "'"), match.start(), match.end())
+
+
+def _sentences(text: str, mentions: Sequence[Mention], vocabulary: Vocabulary) -> tuple[Sentence, ...]:
+    sequels = vocabulary.groups["sequels"]
+    groups: list[list[Token]] = [[]]
+    for token in _tokens(text, mentions):
+        last = groups[-1][-1] if groups[-1] else None
+        if last and (token.word in sequels or _ends(text, last, token)):
+            groups.append([])
+        groups[-1].append(token)
+    return tuple(Sentence(tuple(group), vocabulary) for group in groups if group)
+
+
+def _ends(text: str, last: Token, token: Token) -> bool:
+    """Whether a sentence ends between two tokens."""
+    between = text[last.end : token.start]
+    if "\n" in between:
+        return True
+    if last.mention is not None:  # a quoted sentence ends the sentence around it where a capital follows
+        return last.mention.value[-1] in _ENDS and text[token.start].isupper()
+    return last.word in _ENDS and (bool(between) or token.mention is not None)
+
+
+def _inline(text: str, sentences: Sequence[Sentence], vocabulary: Vocabulary) -> Mention | None:
+    """The text that follows a colon, or stands under a first line, without quotation marks."""
+    for number, sentence in enumerate(sentences):
+        for index, token in enumerate(sentence.tokens):
+            ends_line = index == len(sentence.tokens) - 1
+            if token.word == ":" and (ends_line or sentence.tokens[index + 1].start > token.end):
+                before = sentence.words[max(0, index - _INTRODUCTION) : index]
+                if vocabulary.groups["texts"].intersection(before):
+                    return _extent(text, [sentence.tokens[index + 1 :]], sentences[number + 1 :], vocabulary)
+    first = sentences[0] if sentences else None
+    if first and len(sentences) > 1 and "\n\n" in text[first.tokens[-1].end : sentences[1].tokens[0].start]:
+        if len(first.words) <= 2 * _INTRODUCTION and vocabulary.groups["texts"].intersection(first.words):
+            return _extent(text, [], sentences[1:], vocabulary)
+    return None
+
+
+def _extent(
+    text: str, begun: list[tuple[Token, ...]], rest: Sequence[Sentence], vocabulary: Vocabulary
+) -> Mention | None:
+    """From the first token up to a mention, or to a sentence that asks for something."""
+    taken: list[Token] = [token for tokens in begun for token in tokens]
+    if any(token.mention for token in taken):
+        return None
+    for sentence in rest:
+        if any(token.mention for token in sentence.tokens) or (taken and _asks(sentence, vocabulary)):
+            break
+        taken += sentence.tokens
+    if len(taken) < _SHORTEST:
+        return None
+    start, end = taken[0].start, taken[-1].end
+    return Mention(text[start:end], Modality.TEXT, start, end)
+
+
+def _asks(sentence: Sentence, vocabulary: Vocabulary) -> bool:
+    head = sentence.words[: 2 * _INTRODUCTION]
+    if head[0] not in vocabulary.groups["restarts"]:
+        return False
+    return next(vocabulary.senses.matches(head, sentence.openings), None) is not None

@@ -1,0 +1,162 @@
+"""Vocabularies: what people call tasks, results and things, one data file for each language."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, TypeVar
+
+from controller.rules.phrases import PhraseBook
+from model_catalog.tasks import Modality
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Sense:
+    """What a phrase asks for.
+
+    Attributes:
+        tasks: the task type by the modality of what it is done to; under None where that does not matter.
+        rank: its place in the file: among phrases equally long the earlier sense wins.
+        want: the job asked for where the task type covers two.
+        last: whether it is done to what the rest of its clause makes ("… aloud", "… in French").
+        question: whether the words themselves are put to the expert.
+
+    """
+
+    tasks: Mapping[Modality | None, str]
+    rank: int
+    want: str | None = None
+    last: bool = False
+    question: bool = False
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a phrase points at: the newest result of one of these task types, or something special.
+
+    Special are ``last`` (the newest result), ``original`` (the first thing named) and ``question``.
+    """
+
+    of: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """One language.
+
+    Attributes:
+        language: its English name.
+        groups: sets of words by their role; the planner's modules read those listed in ``ROLES``.
+        senses: phrases that ask for a task.
+        names: phrases that point at a result.
+        nouns: the modality of things, by their names.
+        languages: names of languages, in this language, with their English names.
+        reply: what the planner answers to mere talk.
+
+    """
+
+    language: str
+    groups: Mapping[str, frozenset[str]]
+    senses: PhraseBook[Sense]
+    names: PhraseBook[Name]
+    nouns: Mapping[str, Modality]
+    languages: Mapping[str, str]
+    reply: str
+
+    def known(self, words: Iterable[str]) -> int:
+        """How many of the words it knows as a function word, a thing or a language."""
+        return sum(1 for word in words if any(word in group for group in self.groups.values()))
+
+    def noun(self, words: Sequence[str]) -> Modality | None:
+        """What the last thing named among the words is made of."""
+        return next((self.nouns[word] for word in reversed(words) if word in self.nouns), None)
+
+
+ROLES = (
+    "fillers",
+    "joints",
+    "sequels",
+    "restarts",
+    "articles",
+    "definites",
+    "pronouns",
+    "prepositions",
+    "leads",
+    "trails",
+    "vague",
+    "texts",
+    "documents",
+    "written",
+    "questions",
+    "bases",
+    "several",
+)
+"""The groups that every vocabulary must have."""
+
+
+def parse(content: Mapping[str, Any]) -> Vocabulary:
+    """A vocabulary from the content of its file.
+
+    Raises:
+        ValueError: a group is missing, or a phrase is no phrase.
+
+    """
+    groups = {name: tuple(words) for name, words in content["groups"].items()}
+    missing = [role for role in ROLES if role not in groups]
+    if missing:
+        raise ValueError(f"The vocabulary {content['language']} lacks the groups {', '.join(missing)}.")
+    senses = [_sense(row, rank) for rank, row in enumerate(content["senses"])]
+    stops = groups["prepositions"]
+    return Vocabulary(
+        content["language"],
+        {name: frozenset(words) for name, words in groups.items()},
+        PhraseBook(_pairs(content["senses"], senses), groups, stops),
+        PhraseBook(
+            _pairs(content["results"], [Name(tuple(row["of"])) for row in content["results"]]), groups, stops
+        ),
+        {word: Modality(modality) for modality, words in content["nouns"].items() for word in words},
+        content["languages"],
+        content["reply"],
+    )
+
+
+def _sense(row: Mapping[str, Any], rank: int) -> Sense:
+    by = row.get("by") or {None: row["task"]}
+    return Sense(
+        {Modality(key) if key else None: task for key, task in by.items()},
+        rank,
+        row.get("want"),
+        row.get("last", False),
+        row.get("question", False),
+    )
+
+
+def _pairs(rows: Iterable[Mapping[str, Any]], meanings: Iterable[T]) -> list[tuple[str, T]]:
+    return [
+        (phrase, meaning) for row, meaning in zip(rows, meanings, strict=True) for phrase in row["phrases"]
+    ]
+
+
+_SAMPLE = 500
+"""How many words of a request tell its language."""
+
+
+@cache
+def vocabularies() -> tuple[Vocabulary, ...]:
+    """Every language that ships, English first."""
+    files = [entry for entry in resources.files(__package__).iterdir() if entry.name.endswith(".json")]
+    parsed = [parse(json.loads(entry.read_text(encoding="utf-8"))) for entry in files]
+    return tuple(
+        sorted(parsed, key=lambda vocabulary: (vocabulary.language != "English", vocabulary.language))
+    )
+
+
+def vocabulary_for(words: Sequence[str], among: Sequence[Vocabulary] | None = None) -> Vocabulary:
+    """The vocabulary that knows most of the words; the first where several do."""
+    known = among or vocabularies()
+    return (
+        known[0] if len(known) == 1 else max(known, key=lambda vocabulary: vocabulary.known(words[:_SAMPLE]))
+    )

@@ -1,0 +1,136 @@
+"""A local server: Ray, Serve and every application on this machine; started, found and stopped."""
+
+import json
+import os
+import select
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from platformdirs import user_runtime_path
+
+from controller.errors import ControllerError
+from controller.settings import Settings
+
+STOP_S = 60.0
+"""How long a server may take to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running local server: its process and its addresses."""
+
+    pid: int
+    url: str
+    dashboard: str | None = None
+
+
+def url(settings: Settings) -> str:
+    """The address of the HTTP endpoint."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"
+
+
+@contextmanager
+def serving(settings: Settings, *, dashboard: bool = True) -> Iterator[Server]:
+    """Start Ray and Serve here, deploy everything, and stop it all at the end.
+
+    Raises:
+        ControllerError: the port is taken.
+        HuggingGPTError: an application cannot be deployed.
+
+    """
+    if not free(settings.host, settings.port):
+        raise ControllerError(
+            f"Port {settings.port} of {settings.host} is taken; stop what uses it, or choose one with --port."
+        )
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+    import ray
+    from ray import serve
+
+    from controller.app import install
+
+    context = ray.init(
+        address="local",
+        include_dashboard=dashboard,
+        dashboard_host="127.0.0.1",
+        dashboard_port=settings.dashboard_port,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    try:
+        serve.start(
+            proxy_location="HeadOnly",
+            http_options={"host": settings.host, "port": settings.port},
+            logging_config={"enable_access_log": False},
+        )
+        install(settings)
+        shown = context.dashboard_url if dashboard else None
+        yield Server(os.getpid(), url(settings), f"http://{shown}" if shown else None)
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+
+
+def free(host: str, port: int) -> bool:
+    """Whether nobody listens there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def any_port(host: str) -> int:
+    """A port that was free just now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _record() -> Path:
+    return user_runtime_path("hugginggpt") / "server.json"
+
+
+@contextmanager
+def announced(server: Server) -> Iterator[None]:
+    """Let other commands of this user find the server while it runs."""
+    record = _record()
+    record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    record.write_text(json.dumps(asdict(server)), encoding="utf-8")
+    try:
+        yield
+    finally:
+        record.unlink(missing_ok=True)
+
+
+def running() -> Server | None:
+    """The server this user started with ``up``, if its process is alive."""
+    try:
+        server = Server(**json.loads(_record().read_text(encoding="utf-8")))
+        os.kill(server.pid, 0)
+    except (OSError, ValueError, TypeError):
+        return None
+    return server
+
+
+def stop(server: Server) -> bool:
+    """Ask a server to stop and wait until its process has ended; False where it goes on."""
+    with suppress(ProcessLookupError):
+        process = os.pidfd_open(server.pid)
+        try:
+            os.kill(server.pid, signal.SIGTERM)
+            ended, _, _ = select.select([process], [], [], STOP_S)
+        finally:
+            os.close(process)
+        return bool(ended)
+    return True

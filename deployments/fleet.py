@@ -1,0 +1,166 @@
+"""The fleet: model cards become Serve applications, one for each expert.
+
+One application for each expert, so that adding, updating or removing one touches no other.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ray import serve
+from ray.serve.config import BackpressureConfig
+from ray.serve.schema import ApplicationStatus
+
+from deployments.artifacts import Artifacts
+from deployments.errors import FleetError
+from deployments.expert import Expert
+from deployments.media import Limits
+from deployments.runners.registry import available, missing
+from model_catalog.card import ModelCard
+
+ARTIFACTS = "artifacts"
+"""Name of the artifact application."""
+
+CONTROLLER = "hugginggpt"
+"""Name of the controller's application, which owns the HTTP routes."""
+
+HEALTH_PERIOD_S = 1.0
+"""How often Serve asks a replica whether it is well; a dead one is replaced within about twice that."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertStatus:
+    """One expert application as Serve sees it: RUNNING, DEPLOYING, UNHEALTHY and so on."""
+
+    app: str
+    status: str
+    message: str
+    replicas: int
+
+
+def app_name(card: ModelCard) -> str:
+    """The name of an expert's application, readable in the Ray dashboard: task and model."""
+    return "--".join([card.tasks[0], *re.split("/", card.id)])
+
+
+def obstacle(card: ModelCard) -> str | None:
+    """Why this machine cannot run a model, as a part of a sentence; None where it can."""
+    if card.runner is None or not available(card.runner):
+        return "this release has no runner for it"
+    absent = missing(card)
+    if absent:
+        return f"its runner needs {', '.join(absent)}: pip install 'hugginggpt-serve[embedded]'"
+    return None
+
+
+def expert_app(card: ModelCard, limits: Limits | None = None) -> serve.Application:
+    """The Serve application of an expert.
+
+    Raises:
+        FleetError: this machine cannot run the model.
+
+    """
+    reason = obstacle(card)
+    if reason is not None:
+        raise FleetError(f"{card.id} cannot be deployed: {reason}.")
+    ongoing = max(2, 2 * card.batch_size)  # the next batch is decoded while one runs
+    deployment = serve.deployment(
+        Expert,
+        name=f"{card.tasks[0]}--{card.id.partition('/')[2]}",
+        max_ongoing_requests=ongoing,
+        max_queued_requests=card.max_queued,
+        backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
+        ray_actor_options={"num_cpus": card.cpus, "num_gpus": card.gpu},
+        max_constructor_retry_count=2,
+        health_check_period_s=HEALTH_PERIOD_S,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=10,
+    )
+    return deployment.bind(card, limits)
+
+
+def artifacts_app(
+    root: str, limits: Limits | None = None, resources: Mapping[str, float] | None = None
+) -> serve.Application:
+    """The artifact application, which keeps its files under ``root`` on the node where it runs."""
+    deployment = serve.deployment(
+        Artifacts,
+        name="artifacts",
+        max_ongoing_requests=256,
+        ray_actor_options={"num_cpus": 0, "resources": dict(resources or {})},
+        health_check_period_s=HEALTH_PERIOD_S,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=10,
+    )
+    return deployment.bind(root, limits)
+
+
+def targets(cards: Iterable[ModelCard], limits: Limits | None = None) -> list[serve.RunTarget]:
+    """What ``serve.run_many`` deploys for these cards.
+
+    Raises:
+        FleetError: this machine cannot run one of them.
+
+    """
+    return [
+        serve.RunTarget(expert_app(card, limits), name=app_name(card), route_prefix=None) for card in cards
+    ]
+
+
+def deploy(cards: Sequence[ModelCard], limits: Limits | None = None) -> None:
+    """Deploy experts, wait until they are ready, and tell the controller.
+
+    Raises:
+        FleetError: this machine cannot run one of them, or one did not become ready.
+
+    """
+    run(targets(cards, limits))
+
+
+def run(apps: Sequence[serve.RunTarget]) -> None:
+    """Deploy applications, wait until they are ready, and tell the controller; others are left alone.
+
+    Raises:
+        FleetError: one did not become ready.
+
+    """
+    try:
+        serve.run_many(apps)
+    except RuntimeError as error:
+        raise FleetError(f"An application did not become ready: {error}") from None
+    announce()
+
+
+def undeploy(card: ModelCard) -> None:
+    """Remove an expert and tell the controller; nothing happens where it is not deployed."""
+    serve.delete(app_name(card))
+    announce()
+
+
+def announce() -> None:
+    """Tell every replica of the controller that the fleet has changed, where one is up."""
+    if CONTROLLER in serve.status().applications:
+        serve.get_app_handle(CONTROLLER).broadcast("refresh").results(timeout_s=30)
+
+
+def status() -> dict[str, ExpertStatus]:
+    """Every application but the controller's and the artifacts', by name; blocks for up to a second."""
+    found = {}
+    for name, app in serve.status().applications.items():
+        if name in (ARTIFACTS, CONTROLLER):
+            continue
+        deployments = app.deployments.values()
+        replicas = sum(
+            count
+            for item in deployments
+            for state, count in item.replica_states.items()
+            if state == "RUNNING"
+        )
+        message = app.message or " ".join(item.message for item in deployments)
+        found[name] = ExpertStatus(name, app.status.value, message, replicas)
+    return found
+
+
+def serving(expert: ExpertStatus) -> bool:
+    """Whether calls to an expert may be answered: it runs, or is being replaced with a replica left."""
+    return expert.status == ApplicationStatus.RUNNING.value or expert.replicas > 0
