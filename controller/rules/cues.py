@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from controller.rules.mentions import Mention
 from controller.rules.phrases import Match
@@ -119,7 +119,7 @@ def _within(names: Sequence[Match[Name]], start: int, end: int) -> tuple[Match[N
 def _bounds(matches: Sequence[Match[Sense]], joints: Sequence[int], length: int) -> list[tuple[int, int]]:
     """Where each cue's words begin and end: at the last joint before the next cue, or at the cue itself."""
     starts = [0]
-    for before, match in zip(matches, matches[1:], strict=False):
+    for before, match in pairwise(matches):
         place = bisect_right(joints, match.start) - 1
         joint = joints[place] if place >= 0 else -1
         starts.append(joint if joint > before.start else match.start)

@@ -4,8 +4,8 @@ A phrase is a row of steps parted by blanks. A step is one or more words parted 
 
 - ``word`` that word; ``wor*`` any word that begins so; ``@name`` any word of a group;
 - ``<image>``, ``<text>`` and so on: a file of that modality, a quoted text; ``<>`` either;
-- a trailing ``?`` makes the step optional;
-- ``~`` before a step lets up to four words of one noun phrase lie between, ``...`` up to ten words of any kind;
+- a trailing ``?`` makes the step optional; round brackets keep its word free for other phrases;
+- ``~`` before a step spans up to four words of one noun phrase, ``...`` up to ten words of any kind;
 - ``^`` at the front: only where a clause opens.
 """
 
@@ -29,6 +29,7 @@ class _Step:
     words: frozenset[str]
     stems: tuple[str, ...] = ()
     optional: bool = False
+    free: bool = False
     gap: int = 0
 
     def accepts(self, word: str) -> bool:
@@ -41,7 +42,7 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class Match(Generic[Sense]):
-    """What a phrase means, and the positions of the words that say it (gaps left out)."""
+    """What a phrase means, and the positions of the words that say it (gaps and free words left out)."""
 
     meaning: Sense
     positions: tuple[int, ...]
@@ -103,7 +104,7 @@ class PhraseBook(Generic[Sense]):
                     continue
                 positions = self._complete(phrase.steps, 1, words, index + 1)
                 if positions is not None:
-                    yield Match(phrase.meaning, (index, *positions))
+                    yield Match(phrase.meaning, positions if phrase.steps[0].free else (index, *positions))
 
     def _candidates(self, word: str) -> Iterator[_Phrase[Sense]]:
         if word in self._by_word:
@@ -127,7 +128,7 @@ class PhraseBook(Generic[Sense]):
             if step.accepts(words[place]):
                 rest = self._complete(steps, at + 1, words, place + 1)
                 if rest is not None:
-                    return (place, *rest)
+                    return rest if step.free else (place, *rest)
             if step.gap == NARROW and words[place] in self._stops:
                 break
         return self._complete(steps, at + 1, words, index) if step.optional else None
@@ -144,27 +145,31 @@ def _compile(text: str, meaning: Sense, groups: Mapping[str, Collection[str]]) -
             continue
         steps.append(_step(part, gap, groups))
         gap = 0
-    if not steps or gap or steps[0].gap or steps[0].optional:
+    if not steps or gap or steps[0].gap or steps[0].optional or all(step.free for step in steps):
         raise ValueError(f"The phrase {text!r} must begin and end with a word.")
     return _Phrase(tuple(steps), opening, meaning)
 
 
 def _step(part: str, gap: int, groups: Mapping[str, Collection[str]]) -> _Step:
     optional = len(part) > 1 and part.endswith("?")
-    words = [word for name in part.removesuffix("?").split("/") for word in _expand(name, groups)]
+    part = part.removesuffix("?") if optional else part
+    free = part.startswith("(") and part.endswith(")")
+    words = [word for name in part.strip("()" if free else "").split("/") for word in expand(name, groups)]
     return _Step(
         frozenset(word for word in words if not word.endswith("*")),
         tuple(word[:-1] for word in words if word.endswith("*")),
         optional,
+        free,
         gap,
     )
 
 
-def _expand(name: str, groups: Mapping[str, Collection[str]]) -> Iterator[str]:
+def expand(name: str, groups: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """A word itself, or the words of a ``@group`` and of the groups it names."""
     if not name.startswith("@"):
         yield name
     elif name[1:] in groups:
         for word in groups[name[1:]]:
-            yield from _expand(word, groups)
+            yield from expand(word, groups)
     else:
         raise ValueError(f"There is no group of words {name!r}.")

@@ -51,6 +51,11 @@ class Sentence:
                 places.add(index)
         return frozenset(places)
 
+    @cached_property
+    def paper(self) -> bool:
+        """Whether it speaks of a document rather than of any other picture."""
+        return next(self.vocabulary.papers.matches(self.words, self.openings), None) is not None
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -151,11 +156,19 @@ def _inline(text: str, sentences: Sequence[Sentence], vocabulary: Vocabulary) ->
                 before = sentence.words[max(0, index - _INTRODUCTION) : index]
                 if vocabulary.groups["texts"].intersection(before):
                     return _extent(text, [sentence.tokens[index + 1 :]], sentences[number + 1 :], vocabulary)
-    first = sentences[0] if sentences else None
-    if first and len(sentences) > 1 and "\n\n" in text[first.tokens[-1].end : sentences[1].tokens[0].start]:
-        if len(first.words) <= 2 * _INTRODUCTION and vocabulary.groups["texts"].intersection(first.words):
-            return _extent(text, [], sentences[1:], vocabulary)
+    if _titled(text, sentences, vocabulary):
+        return _extent(text, [], sentences[1:], vocabulary)
     return None
+
+
+def _titled(text: str, sentences: Sequence[Sentence], vocabulary: Vocabulary) -> bool:
+    """Whether the first line is a short instruction above a text of its own."""
+    if len(sentences) < 2:
+        return False
+    first, second = sentences[:2]
+    apart = "\n\n" in text[first.tokens[-1].end : second.tokens[0].start]
+    short = len(first.words) <= 2 * _INTRODUCTION
+    return apart and short and not vocabulary.groups["texts"].isdisjoint(first.words)
 
 
 def _extent(

@@ -7,7 +7,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
 
-from controller.rules.phrases import PhraseBook
+from controller.rules.phrases import PhraseBook, expand
 from model_catalog.tasks import Modality
 
 T = TypeVar("T")
@@ -54,7 +54,11 @@ class Vocabulary:
         names: phrases that point at a result.
         nouns: the modality of things, by their names.
         languages: names of languages, in this language, with their English names.
+        papers: phrases that tell a document from any other picture.
+        things: what to call a file of a modality inside a question.
+        examples: what to name to a person who forgot to give one.
         reply: what the planner answers to mere talk.
+        missing: what it answers where every task lacks its file or text; takes ``things`` and ``examples``.
 
     """
 
@@ -64,7 +68,11 @@ class Vocabulary:
     names: PhraseBook[Name]
     nouns: Mapping[str, Modality]
     languages: Mapping[str, str]
+    papers: PhraseBook[None]
+    things: Mapping[Modality, str]
+    examples: Mapping[Modality, str]
     reply: str
+    missing: str
 
     def known(self, words: Iterable[str]) -> int:
         """How many of the words it knows as a function word, a thing or a language."""
@@ -88,11 +96,14 @@ ROLES = (
     "trails",
     "vague",
     "texts",
-    "documents",
     "written",
     "questions",
     "bases",
     "several",
+    "sources",
+    "sorting",
+    "instructive",
+    "wh",
 )
 """The groups that every vocabulary must have."""
 
@@ -112,15 +123,23 @@ def parse(content: Mapping[str, Any]) -> Vocabulary:
     stops = groups["prepositions"]
     return Vocabulary(
         content["language"],
-        {name: frozenset(words) for name, words in groups.items()},
+        {name: frozenset(expand(f"@{name}", groups)) for name in groups},
         PhraseBook(_pairs(content["senses"], senses), groups, stops),
         PhraseBook(
             _pairs(content["results"], [Name(tuple(row["of"])) for row in content["results"]]), groups, stops
         ),
         {word: Modality(modality) for modality, words in content["nouns"].items() for word in words},
         content["languages"],
+        PhraseBook([(phrase, None) for phrase in content["papers"]], groups, stops),
+        _by_modality(content["things"]),
+        _by_modality(content["examples"]),
         content["reply"],
+        content["missing"],
     )
+
+
+def _by_modality(words: Mapping[str, str]) -> dict[Modality, str]:
+    return {Modality(name): word for name, word in words.items()}
 
 
 def _sense(row: Mapping[str, Any], rank: int) -> Sense:

@@ -1,0 +1,186 @@
+"""Sources: what a task can work on: files, quoted texts and results, and which of them words point at."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from heapq import merge
+
+from controller.request import Attachment, Message
+from controller.rules.cues import Segment
+from controller.rules.mentions import find_mentions
+from controller.rules.reading import Reading, is_question
+from model_catalog.tasks import MEDIA, TASKS, Modality
+
+VIEWS = frozenset(
+    {"object-detection", "zero-shot-object-detection"}
+    | {"image-segmentation", "mask-generation", "depth-estimation"}
+    | {name for name in TASKS if name.endswith("-control")}
+)
+"""Tasks whose picture shows what is in another one: "it" goes on meaning that other picture."""
+
+REMARKS = frozenset(
+    {"object-detection", "zero-shot-object-detection", "image-segmentation", "mask-generation"}
+    | {"fill-mask", "sentence-similarity", "feature-extraction"}
+    | {name for name in TASKS if name.endswith("classification")}
+)
+"""Tasks whose text is about something: "it" goes on meaning that other text."""
+
+_MEMORY = 20
+"""How many earlier messages are searched for files, newest first."""
+_MEMORY_CHARACTERS = 20_000
+"""How much of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Sources of one modality that belong together, such as pictures named in one breath.
+
+    Attributes:
+        modality: what they are made of.
+        values: file names, texts, or references to tasks.
+        age: when it was met; newer ones are higher.
+        task: the task type that makes them, None for what the request brings.
+        paper: whether the request calls them documents.
+
+    """
+
+    modality: Modality
+    values: tuple[str, ...]
+    age: int = 0
+    task: str | None = None
+    paper: bool = False
+
+
+class Sources:
+    """The sources met so far, in the order of the request."""
+
+    def __init__(
+        self, reading: Reading, attachments: Sequence[Attachment] = (), context: Sequence[Message] = ()
+    ) -> None:
+        """Begin with the attachments; the conversation is asked only where the request names nothing."""
+        self._reading = reading
+        self._context = context
+        self._things: defaultdict[Modality, list[Group]] = defaultdict(list)
+        self._remarks: defaultdict[Modality, list[Group]] = defaultdict(list)
+        self._made: defaultdict[tuple[str, Modality], list[Group]] = defaultdict(list)
+        self._age = 0
+        self._later = cache(self._find_later)
+        self._earlier = cache(self._find_earlier)
+        self._question = cache(self._find_question)
+        for modality in Modality:
+            paths = tuple(item.path for item in attachments if item.modality is modality)
+            if paths:
+                self._things[modality].append(self._group(modality, paths))
+
+    def see(self, segment: Segment, spent: Iterable[str] = ()) -> None:
+        """Meet what a segment mentions, but for ``spent``: texts that are questions or orders."""
+        passed = frozenset(spent)
+        for modality in Modality:
+            values = tuple(mention.value for mention in segment.mentions(modality))
+            values = tuple(value for value in values if value not in passed)
+            if values:
+                self._things[modality].append(self._group(modality, values, paper=segment.sentence.paper))
+
+    def result(self, task: str, modality: Modality, tags: tuple[str, ...]) -> Group:
+        """Meet the results of tasks of one type."""
+        remark = task in (REMARKS if modality is Modality.TEXT else VIEWS)
+        group = self._group(modality, tags, task)
+        (self._remarks if remark else self._things)[modality].append(group)
+        self._made[task, modality].append(group)
+        return group
+
+    def mentioned(self, modality: Modality, segment: Segment) -> Group | None:
+        """What stands in the segment itself."""
+        values = tuple(mention.value for mention in segment.mentions(modality))
+        return Group(modality, values, self._age, paper=segment.sentence.paper) if values else None
+
+    def named(self, modality: Modality, segment: Segment) -> list[Group]:
+        """The results the segment points at ("the summary"), in its order, each once."""
+        cue = set(segment.cue)
+        found: dict[Group, None] = {}
+        for match in segment.names:
+            group = None if cue.issuperset(match.positions) else self.called(match.meaning.of, modality)
+            if group is not None:
+                found[group] = None
+        return list(found)
+
+    def called(self, of: Sequence[str], modality: Modality) -> Group | None:
+        """What a name means: see ``vocabulary.Name``."""
+        if of == ("last",):
+            return _newest(groups for (_, made), groups in self._made.items() if made is modality)
+        if of == ("original",):
+            return next((group for group in self._things[modality] if group.task is None), None)
+        if of == ("question",):
+            return self._question() if modality is Modality.TEXT else None
+        return self.made(of, modality)
+
+    def made(self, tasks: Iterable[str], modality: Modality) -> Group | None:
+        """The newest result of one of the task types."""
+        return _newest(self._made[task, modality] for task in tasks if (task, modality) in self._made)
+
+    def thing(self, modality: Modality) -> Group | None:
+        """The newest source that "it" may mean."""
+        return self._things[modality][-1] if self._things[modality] else None
+
+    def known(self, modality: Modality) -> Group | None:
+        """The newest thing, else remark, else what is mentioned later, else in the conversation."""
+        remark = self._remarks[modality][-1] if self._remarks[modality] else None
+        return self.thing(modality) or remark or self.unmet(modality)
+
+    def unmet(self, modality: Modality) -> Group | None:
+        """What the request mentions further on, else what the conversation brings."""
+        return self._later(modality) or self._earlier(modality)
+
+    def newest(self, among: Sequence[Modality]) -> Group | None:
+        """The newest thing of one of the modalities; of things not met yet, by the order of ``among``."""
+        thing = _newest(self._things[modality] for modality in among)
+        return thing or next((group for modality in among if (group := self.unmet(modality))), None)
+
+    def backwards(self, modality: Modality) -> Iterator[Group]:
+        """Every source met, newest first."""
+        shelves = (reversed(self._things[modality]), reversed(self._remarks[modality]))
+        return merge(*shelves, key=lambda group: group.age, reverse=True)
+
+    def _group(
+        self, modality: Modality, values: tuple[str, ...], task: str | None = None, paper: bool = False
+    ) -> Group:
+        self._age += 1
+        return Group(modality, values, self._age, task, paper)
+
+    def _find_later(self, modality: Modality) -> Group | None:
+        """The first sentence's mentions, wherever it stands."""
+        for sentence in self._reading.sentences:
+            mentions = [token.mention for token in sentence.tokens if token.mention]
+            values = tuple(
+                mention.value
+                for mention in mentions
+                if mention.modality is modality and (mention.file or not self._asks(mention.value))
+            )
+            if values:
+                return Group(modality, values, paper=sentence.paper)
+        return None
+
+    def _find_earlier(self, modality: Modality) -> Group | None:
+        """The last file of the conversation; for texts the assistant's last words, quoted ones first."""
+        told = [message for message in self._context[-_MEMORY:] if message.role != "system"]
+        for message in reversed(told):
+            content = message.content[-_MEMORY_CHARACTERS:]
+            mentions = [mention for mention in find_mentions(content) if mention.modality is modality]
+            if mentions and (modality in MEDIA or message.role == "assistant"):
+                return Group(modality, (mentions[-1].value,))
+            if modality is Modality.TEXT and message.role == "assistant" and content:
+                return Group(modality, (content,))
+        return None
+
+    def _find_question(self) -> Group | None:
+        mentions = (mention for mention in self._reading.mentions if mention.modality is Modality.TEXT)
+        quote = next((mention.value for mention in mentions if self._asks(mention.value)), None)
+        return Group(Modality.TEXT, (quote,)) if quote else None
+
+    def _asks(self, text: str) -> bool:
+        return is_question(text, self._reading.vocabulary)
+
+
+def _newest(shelves: Iterable[Sequence[Group]]) -> Group | None:
+    return max((shelf[-1] for shelf in shelves if shelf), key=lambda group: group.age, default=None)

@@ -1,0 +1,120 @@
+"""Wiring: which source each input takes, and the tasks drafted so far.
+
+An input takes what its words name; else the newest source of its modality. Where there is none, the newest
+source of another modality goes through a converter, such as speech recognition.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from controller import reference
+from controller.rules.cues import Segment
+from controller.rules.sources import Group, Sources
+from model_catalog.tasks import MEDIA, TASKS, Modality
+
+CONVERTERS: Mapping[tuple[Modality, Modality], tuple[str, ...]] = {
+    (Modality.AUDIO, Modality.TEXT): ("automatic-speech-recognition",),
+    (Modality.IMAGE, Modality.TEXT): ("image-to-text",),
+    (Modality.TEXT, Modality.AUDIO): ("text-to-speech",),
+    (Modality.IMAGE, Modality.AUDIO): ("image-to-text", "text-to-speech"),
+    (Modality.TEXT, Modality.IMAGE): ("text-to-image",),
+    (Modality.AUDIO, Modality.IMAGE): ("automatic-speech-recognition", "text-to-image"),
+    (Modality.TEXT, Modality.VIDEO): ("text-to-video",),
+    (Modality.IMAGE, Modality.VIDEO): ("image-to-video",),
+}
+"""The tasks that make one modality of another."""
+
+Draft = dict[str, Any]
+"""A task in wire form, with ``want`` where it names one."""
+
+
+class Board:
+    """The tasks drafted so far, each behind those it refers to."""
+
+    def __init__(self, sources: Sources) -> None:
+        """Begin without tasks."""
+        self.sources = sources
+        self.tasks: list[Draft] = []
+        self._drafted: dict[tuple[Any, ...], int] = {}
+
+    def find(self, modality: Modality, segment: Segment) -> Group | None:
+        """The source an input takes, by the words of its segment; converters are drafted where needed."""
+        named = self.sources.named(modality, segment)
+        return (
+            self.sources.mentioned(modality, segment)
+            or (named[-1] if named else None)
+            or self._spoken_of(modality, segment)
+            or self.sources.known(modality)
+            or self._convert(modality, segment, self.sources.newest(_convertible(modality)))
+        )
+
+    def find_two(self, modality: Modality, segment: Segment) -> list[str]:
+        """Two sources to set side by side: those named and mentioned, then the newest others."""
+        named = self.sources.named(modality, segment)
+        mentioned = self.sources.mentioned(modality, segment)
+        chosen = dict.fromkeys([*(mentioned.values if mentioned else ()), *_values(named)])
+        first = len(chosen)
+        for group in self.sources.backwards(modality):
+            if len(chosen) >= 2:
+                break
+            chosen |= dict.fromkeys(group.values)
+        values = list(chosen)
+        return values[:2] if first != 1 or len(values) < 2 else [values[1], values[0]]
+
+    def add(self, task: str, args: Mapping[str, Sequence[str]], want: str | None = None) -> list[Group]:
+        """Draft a task for each of the listed values, side by side; returns what they make.
+
+        A task that is drafted already is not drafted again.
+        """
+        count = max((len(values) for values in args.values()), default=1)
+        ids = dict.fromkeys(self._draft(task, _pick(args, index), want) for index in range(count))
+        tags = tuple(reference.tag(task_id) for task_id in ids)
+        outputs = [modality for modality in TASKS[task].outputs if modality is not Modality.DATA]
+        return [self.sources.result(task, modality, tags) for modality in outputs]
+
+    def _draft(self, task: str, args: dict[str, str], want: str | None) -> int:
+        key = (task, want, *sorted(args.items()))
+        if key not in self._drafted:
+            task_id = self._drafted[key] = len(self.tasks)
+            used = dict.fromkeys(n for value in args.values() for n in reference.find(value))
+            draft = {"task": task, "id": task_id, "dep": list(used) or [-1], "args": args}
+            self.tasks.append(draft | ({"want": want} if want else {}))
+        return self._drafted[key]
+
+    def _spoken_of(self, modality: Modality, segment: Segment) -> Group | None:
+        """A file of another modality that the segment mentions, or a recording it speaks of, converted."""
+        for other in _convertible(modality):
+            group = self.sources.mentioned(other, segment) if other in MEDIA else None
+            if group is not None:
+                return self._convert(modality, segment, group)
+        nouns = segment.vocabulary.nouns
+        spoken = [
+            nouns[word]
+            for place, word in enumerate(segment.words, segment.start)
+            if word in nouns and place not in segment.cue
+        ]
+        recording = self.sources.thing(Modality.AUDIO)
+        if modality is Modality.TEXT and recording and spoken[-1:] == [Modality.AUDIO]:
+            return self._convert(modality, segment, recording)
+        return None
+
+    def _convert(self, modality: Modality, segment: Segment, group: Group | None) -> Group | None:
+        if group is None:
+            return None
+        for task in CONVERTERS[group.modality, modality]:
+            ocr = task == "image-to-text" and segment.has("written")
+            name = TASKS[task].arguments[0].name
+            group = self.add(task, {name: group.values}, "ocr" if ocr else None)[0]
+        return group
+
+
+def _convertible(modality: Modality) -> list[Modality]:
+    return [source for source, target in CONVERTERS if target is modality]
+
+
+def _values(groups: Sequence[Group]) -> list[str]:
+    return [value for group in groups for value in group.values]
+
+
+def _pick(args: Mapping[str, Sequence[str]], index: int) -> dict[str, str]:
+    return {name: values[min(index, len(values) - 1)] for name, values in args.items()}

@@ -1,0 +1,67 @@
+"""Fixtures of every test: one bounded Ray cluster with Serve for the session, started when first needed."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parent.parent
+_HOME = tempfile.mkdtemp(prefix="hg-", dir="/tmp")  # Ray's socket paths must be short
+
+# Read when Ray is imported, so set before: a home of its own, no reports, replicas that find tests/support.
+os.environ |= {
+    "HOME": _HOME,
+    "XDG_RUNTIME_DIR": f"{_HOME}/run",
+    "XDG_DATA_HOME": f"{_HOME}/data",
+    "PYTHONPATH": str(_ROOT),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.05",
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+}
+os.environ.pop("OPENAI_API_KEY", None)
+
+
+@pytest.fixture(scope="session")
+def home() -> Path:
+    """The folder that stands for the user's home."""
+    return Path(_HOME)
+
+
+@pytest.fixture(scope="session")
+def http_port() -> int:
+    """The port of the session's HTTP endpoint."""
+    from controller.server import any_port
+
+    return any_port("127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def cluster(http_port: int) -> Iterator[None]:
+    """A Ray cluster of this session's own, with two logical GPUs and the dashboard, and Serve on it."""
+    import ray
+    from ray import serve
+
+    from controller.server import any_port
+
+    ray.init(
+        address="local",
+        num_cpus=8,
+        num_gpus=2,
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        dashboard_port=any_port("127.0.0.1"),
+        object_store_memory=400 << 20,
+        _temp_dir=f"{_HOME}/ray",
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    serve.start(
+        proxy_location="HeadOnly",
+        http_options={"host": "127.0.0.1", "port": http_port},
+        logging_config={"enable_access_log": False},
+    )
+    yield
+    serve.shutdown()
+    ray.shutdown()

@@ -1,0 +1,1 @@
+"""What tests share: trivial experts and the cluster they run on."""

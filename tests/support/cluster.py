@@ -1,0 +1,40 @@
+"""One Ray cluster for a whole test session, and experts deployed on it for a test."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from ray import serve
+
+from deployments import fleet
+from model_catalog.card import Figure, ModelCard
+
+
+def card(
+    name: str,
+    task: str,
+    runner: str,
+    *,
+    downloads: int = 1,
+    description: str = "",
+    batch_size: int = 1,
+) -> ModelCard:
+    """A test expert's card; ``runner`` is a class of ``tests.support.runners``."""
+    return ModelCard(
+        id=f"test/{name}",
+        tasks=(task,),
+        runner=f"tests.support.runners:{runner}",
+        downloads=Figure(value=downloads, date="2026-01"),
+        description=description,
+        batch_size=batch_size,
+    )
+
+
+@contextmanager
+def deployed(cards: Sequence[ModelCard]) -> Iterator[None]:
+    """The experts, for a while."""
+    fleet.deploy(cards)
+    try:
+        yield
+    finally:
+        for item in cards:
+            serve.delete(fleet.app_name(item), _blocking=False)
