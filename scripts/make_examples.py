@@ -26,8 +26,8 @@ PICTURES = {
 }
 SPOKEN = "The harbour ferry leaves at noon. Please be at the pier ten minutes before."
 RATE = 16_000
-HISS = 0.02
-HUM = 0.01
+HISS = 0.03
+HUM = 0.02
 
 
 def speech() -> Audio:

@@ -13,6 +13,8 @@ from deployments.result import Input, Result
 from deployments.runners.single import THREADS, SingleRunner, image_of
 from model_catalog.card import ModelCard
 
+_LONGEST = 20  # times its short side, a picture's long one
+
 Line = dict[str, Any]
 
 
@@ -53,7 +55,7 @@ class RapidOcr(SingleRunner):
         return Result(text="\n".join(line["text"] for line in lines), data=lines)
 
     def _read(self, pixels: NDArray[np.uint8]) -> list[Line]:
-        found = self._engine(np.ascontiguousarray(pixels[:, :, ::-1]))
+        found = self._engine(np.ascontiguousarray(_widened(pixels)[:, :, ::-1]))
         if found.txts is None or found.boxes is None:
             return []
         height, width = pixels.shape[:2]
@@ -68,6 +70,13 @@ def _model(folder: Path, part: str) -> Path:
     if not found:
         raise ExpertError("The models of rapidocr are not in its package; install it again.")
     return found[-1]
+
+
+def _widened(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture with its short side filled up on the right or below: the detector takes no thin strips."""
+    least = max(pixels.shape[:2]) // _LONGEST + 1
+    filling = [(0, max(0, least - side)) for side in pixels.shape[:2]]
+    return np.pad(pixels, (*filling, (0, 0)), mode="edge") if any(add for _, add in filling) else pixels
 
 
 def _box(corners: NDArray[np.float32], width: int, height: int) -> dict[str, int]:

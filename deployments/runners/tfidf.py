@@ -1,6 +1,7 @@
 """Likeness of texts by the words and letter groups they share."""
 
 import json
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,17 +36,18 @@ class TfIdf(SingleRunner):
         return Result(text="\n".join(lines), data={"scores": scores})
 
     def _scores(self, source: str, others: list[str]) -> NDArray[np.float64]:
-        words = self._cosines([source, *others], "word", (1, 2))
-        letters = self._cosines([source, *others], "char_wb", (3, 5))
-        return np.clip((words + letters) / 2, 0.0, 1.0)
+        texts = [source, *others]
+        words = self._cosines(texts, analyzer="word", stop_words="english")
+        letters = self._cosines(texts, analyzer="char_wb", ngram_range=(3, 5))
+        found = [part for part in (words, letters) if part is not None]
+        return np.clip(np.mean(found, axis=0), 0.0, 1.0) if found else np.zeros(len(others))
 
-    def _cosines(self, texts: list[str], unit: str, lengths: tuple[int, int]) -> NDArray[np.float64]:
-        """Of the first text with each other one, by runs of ``lengths`` units; 0 where no text has any."""
-        vectorizer = self._vectorizer(analyzer=unit, ngram_range=lengths, sublinear_tf=True)
+    def _cosines(self, texts: list[str], **features: Any) -> NDArray[np.float64] | None:
+        """Of the first text with each other one; None where no text has such a feature."""
         try:
-            vectors = vectorizer.fit_transform(texts)
+            vectors = self._vectorizer(sublinear_tf=True, **features).fit_transform(texts)
         except ValueError:
-            return np.zeros(len(texts) - 1)
+            return None
         return np.asarray((vectors[1:] @ vectors[0].T).todense(), np.float64).ravel()
 
 
