@@ -18,6 +18,8 @@ from controller.errors import SettingsError
 from controller.plan import MAX_TASKS
 from controller.selector import TOP_K
 
+_HEAD = {"node:__internal_head__": 0.001}  # a resource that Ray gives to the head node alone
+
 FILE = "hugginggpt.toml"
 """The settings file that is read where one lies in the working directory."""
 
@@ -40,8 +42,9 @@ class Settings(BaseSettings):
         max_upload_bytes: the largest uploaded file.
         origins: further browser origins that may call the API, beyond those on localhost and 127.0.0.1.
         allow_client_llm: whether a client may send ``api_key``, ``api_type`` and ``api_endpoint``.
-        controller_resources: custom Ray resources that place the controller on a node.
-        artifacts_resources: custom Ray resources that place the artifact deployment on a node.
+        controller_resources: Ray resources that place the controller; the head node by default.
+        artifacts_resources: Ray resources that place the artifact deployment, and so the files; the head
+            node by default, so that a restart finds them again.
         openai_api_key: the key of the LLM endpoint.
         huggingface_access_token: the token for the Hugging Face Hub.
 
@@ -65,8 +68,8 @@ class Settings(BaseSettings):
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 100 << 20
     origins: tuple[str, ...] = ()
     allow_client_llm: bool = False
-    controller_resources: dict[str, float] = Field(default_factory=dict)
-    artifacts_resources: dict[str, float] = Field(default_factory=dict)
+    controller_resources: dict[str, float] = Field(default_factory=lambda: dict(_HEAD))
+    artifacts_resources: dict[str, float] = Field(default_factory=lambda: dict(_HEAD))
     openai_api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("openai_api_key", "OPENAI_API_KEY"), exclude=True
     )

@@ -70,7 +70,7 @@ def expert_app(card: ModelCard, limits: Limits | None = None) -> serve.Applicati
         max_ongoing_requests=ongoing,
         max_queued_requests=card.max_queued,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
-        ray_actor_options={"num_cpus": card.cpus, "num_gpus": card.gpu},
+        ray_actor_options={"num_cpus": card.cpus, "num_gpus": card.gpu, "resources": dict(card.resources)},
         max_constructor_retry_count=2,
         health_check_period_s=HEALTH_PERIOD_S,
         graceful_shutdown_wait_loop_s=0.1,

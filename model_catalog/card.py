@@ -34,6 +34,7 @@ class ModelCard(BaseModel):
         runner: name of the runner that serves it (see ``deployments.runners``).
         requires: importable modules its runner needs beyond the base install.
         gpu: the share of a GPU it holds, 0 for none.
+        resources: custom Ray resources that place it on a kind of node.
         cpus: the share of the node's CPUs it holds in Ray's bookkeeping.
         batch_size: the most inputs of one model call.
         max_queued: the most calls that wait for it before it answers "busy".
@@ -59,6 +60,7 @@ class ModelCard(BaseModel):
     requires: tuple[str, ...] = ()
     gpu: Annotated[float, Field(ge=0)] = 0.0
     cpus: Annotated[float, Field(ge=0)] = 0.0
+    resources: dict[str, float] = Field(default_factory=dict)
     batch_size: Annotated[int, Field(ge=1, le=512)] = 1
     max_queued: Annotated[int, Field(ge=1)] = 64
 

@@ -123,6 +123,8 @@ def _tokens(text: str, mentions: Sequence[Mention]) -> Iterator[Token]:
 
 def _plain(text: str, start: int, end: int) -> Iterator[Token]:
     for match in _TOKEN.finditer(text, start, end):
+        if match[0] == "-" and text[match.start() - 1 : match.start()].isalnum() and text[match.end() : match.end() + 1].isalnum():
+            continue
         yield Token(match[0].lower().replace("’", "'"), match.start(), match.end())
 
 

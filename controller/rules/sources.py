@@ -100,7 +100,9 @@ class Sources:
         cue = set(segment.cue)
         found: dict[Group, None] = {}
         for match in segment.names:
-            group = None if cue.issuperset(match.positions) else self.called(match.meaning.of, modality)
+            if cue.issuperset(match.positions) or match.meaning.modality not in {None, modality}:
+                continue
+            group = self.called(match.meaning.of, modality)
             if group is not None:
                 found[group] = None
         return list(found)

@@ -37,10 +37,12 @@ class Sense:
 class Name:
     """What a phrase points at: the newest result of one of these task types, or something special.
 
+    ``modality`` is set where it points at what the result holds under that modality alone.
     Special are ``last`` (the newest result), ``original`` (the first thing named) and ``question``.
     """
 
     of: tuple[str, ...]
+    modality: Modality | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ ROLES = (
     "written",
     "questions",
     "bases",
+    "counting",
+    "aux",
+    "answering",
+    "negations",
+    "elaborations",
     "several",
     "sources",
     "sorting",
@@ -125,9 +132,7 @@ def parse(content: Mapping[str, Any]) -> Vocabulary:
         content["language"],
         {name: frozenset(expand(f"@{name}", groups)) for name in groups},
         PhraseBook(_pairs(content["senses"], senses), groups, stops),
-        PhraseBook(
-            _pairs(content["results"], [Name(tuple(row["of"])) for row in content["results"]]), groups, stops
-        ),
+        PhraseBook(_pairs(content["results"], list(map(_name, content["results"]))), groups, stops),
         {word: Modality(modality) for modality, words in content["nouns"].items() for word in words},
         content["languages"],
         PhraseBook([(phrase, None) for phrase in content["papers"]], groups, stops),
@@ -151,6 +156,10 @@ def _sense(row: Mapping[str, Any], rank: int) -> Sense:
         row.get("last", False),
         row.get("question", False),
     )
+
+
+def _name(row: Mapping[str, Any]) -> Name:
+    return Name(tuple(row["of"]), Modality(row["as"]) if "as" in row else None)
 
 
 def _pairs(rows: Iterable[Mapping[str, Any]], meanings: Iterable[T]) -> list[tuple[str, T]]:

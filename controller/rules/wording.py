@@ -16,10 +16,18 @@ _MARKS = frozenset(".,;:!?()-–—*•")
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Words of a request, and whether they may point at something known ("the idea") instead."""
+    """Words of a request that tell what something is to hold.
+
+    Attributes:
+        text: the words.
+        pointing: whether they may point at something known instead ("the idea").
+        addition: where they begin with a pronoun ("it as a watercolour"), the words behind it.
+
+    """
 
     text: str
     pointing: bool = False
+    addition: str | None = None
 
 
 def question_quote(segment: Segment) -> Mention | None:
@@ -40,11 +48,13 @@ def question(reading: Reading, segment: Segment) -> str | None:
 
 
 def _asks(segment: Segment, place: int) -> bool:
+    """Whether a question begins here: at a word such as "what", or at "is" in front of a "?"."""
     groups, words = segment.vocabulary.groups, segment.sentence.words
     if words[place] in groups["wh"]:
         return not segment.cue or place >= segment.cue[0] or place in segment.sentence.openings
-    smalltalk = place + 1 < len(words) and words[place] in groups["fillers"] and words[place + 1] == "you"
-    return words[place] in groups["questions"] and place in segment.sentence.openings and not smalltalk
+    if words[place] not in groups["aux"] or "?" not in segment.words:
+        return False
+    return place == 0 or words[place - 1] in groups["joints"]
 
 
 def spoken(reading: Reading, vocabulary: Vocabulary, tokens: Sequence[Token]) -> str:
@@ -69,13 +79,22 @@ def _thing(vocabulary: Vocabulary, tokens: Sequence[Token], index: int) -> tuple
     """What to say for a token, None for itself; and how many tokens behind it are said with it."""
     token = tokens[index]
     if token.mention and token.mention.file:
-        said = index > 0 and (tokens[index - 1].word in vocabulary.nouns or tokens[index - 1].word == "(")
+        said = _called(vocabulary, [other.word for other in tokens[max(0, index - 2) : index]])
         return ("" if said else vocabulary.things.get(token.mention.modality, "it")), 0
     if token.word in vocabulary.groups["several"] and index + 1 < len(tokens):
         modality = vocabulary.nouns.get(tokens[index + 1].word)
         if modality in MEDIA and tokens[index + 1].word in vocabulary.groups["several"]:
             return vocabulary.things[modality], 1
     return None, 0
+
+
+def _called(vocabulary: Vocabulary, before: Sequence[str]) -> bool:
+    """Whether the two words before a file's name say already what it is: "the sign", "an image ("."""
+    if not before:
+        return False
+    known = before[-1] in vocabulary.nouns or before[-1] == "("
+    determined = before[0] in vocabulary.groups["definites"] | vocabulary.groups["articles"]
+    return known or (len(before) > 1 and determined and before[-1] not in vocabulary.groups["prepositions"])
 
 
 def description(reading: Reading, segment: Segment) -> Words | None:
@@ -130,6 +149,9 @@ def _describes(tokens: Sequence[Token], vocabulary: Vocabulary) -> bool:
 def _words(reading: Reading, tokens: Sequence[Token], vocabulary: Vocabulary) -> Words:
     text = reading.slice(tokens)
     definite = tokens[0].word in vocabulary.groups["definites"]
+    if tokens[0].word in vocabulary.groups["pronouns"] and len(tokens) > 1:
+        if tokens[1].word in vocabulary.groups["prepositions"]:
+            return Words(text, addition=reading.slice(tokens[1:]))
     return Words(text, definite and len(tokens) <= 1 + _LONGEST_POINTER and text[1:] == text[1:].lower())
 
 

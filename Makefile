@@ -1,0 +1,55 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SHELL := /bin/bash
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,dev]'
+	@touch $(READY)
+
+.PHONY: help
+help: ## Show the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+.PHONY: setup
+setup: $(READY) ## Create the virtual environment; the other targets do it by themselves.
+
+.PHONY: run
+run: $(READY) ## Answer a real request: the text of a picture, read aloud.
+	@$(BIN)/hugginggpt ask "Read the text in this picture aloud" --file examples/sign.png
+
+.PHONY: test
+test: $(READY) ## Lint, check types, and run the tests; within 20 minutes on two cores.
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -m "not soak" --cov --cov-report=term:skip-covered
+
+.PHONY: soak
+soak: $(READY) ## Run the long proofs too.
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+.PHONY: lint
+lint: $(READY) ## Check style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(READY) ## Write the code in the house's style.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(READY) ## Measure against a bare Ray Serve chain.
+	$(BIN)/python -m benchmarks.chain
+
+.PHONY: wheel
+wheel: $(READY) ## Build the wheel that a cluster's nodes install.
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+.PHONY: clean
+clean: ## Remove what was built here.
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage
