@@ -192,17 +192,13 @@ class Controller:
 
     async def _plan_and_dispatch(self, run: _Run, dispatcher: Dispatcher, host: str) -> None:
         since = time.perf_counter()
-        async for step in self._planner.plan(run.request, self.selector.offers):
-            if isinstance(step, Reply):
-                run.reply = step.text
-                continue
-            for task in run.plan.add(step):
-                run.emit(PlanTask(run=run.id, task=task.wire(), want=task.want))
-                since = run.lap("plan", since)
-                ready = await self._with_files(task, host)
-                since = run.lap("files", since)
-                dispatcher.dispatch(ready)
-                since = run.lap("dispatch", since)
+        async for task in self._planned(run):
+            run.emit(PlanTask(run=run.id, task=task.wire(), want=task.want))
+            since = run.lap("plan", since)
+            ready = await self._with_files(task, host)
+            since = run.lap("files", since)
+            dispatcher.dispatch(ready)
+            since = run.lap("dispatch", since)
         run.lap("plan", since)
         if run.reply is None:
             _check(run.plan)
@@ -210,6 +206,22 @@ class Controller:
             LeftOut(id=fault.id, task=fault.task, reason=fault.reason) for fault in run.plan.faults
         )
         run.emit(PlanDone(run=run.id, plan=run.plan.wire(), notes=tuple(run.plan.notes), left_out=left_out))
+
+    async def _planned(self, run: _Run) -> AsyncIterator[Task]:
+        """The valid tasks: as they are written, or all at once where the whole plan takes no time."""
+        held: list[Task] = []
+        async for step in self._planner.plan(run.request, self.selector.offers):
+            if isinstance(step, Reply):
+                run.reply = step.text
+                continue
+            tasks = run.plan.add(step)
+            if not self._planner.streamed:
+                held += tasks
+                continue
+            for task in tasks:
+                yield task
+        for task in held:
+            yield task
 
     async def _with_files(self, task: Task, host: str) -> Task:
         """The task with its files as paths on this server, each known to be there and of the right kind.

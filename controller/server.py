@@ -1,6 +1,7 @@
 """A local server: Ray, Serve and every application on this machine; started, found and stopped."""
 
 import json
+import logging
 import os
 import select
 import signal
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from platformdirs import user_runtime_path
+from platformdirs import user_state_path
 
 from controller.errors import ControllerError
 from controller.settings import Settings
@@ -54,6 +55,7 @@ def serving(settings: Settings, *, dashboard: bool = True) -> Iterator[Server]:
 
     from controller.app import install
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # of this process alone
     context = ray.init(
         address="local",
         include_dashboard=dashboard,
@@ -72,8 +74,7 @@ def serving(settings: Settings, *, dashboard: bool = True) -> Iterator[Server]:
         shown = context.dashboard_url if dashboard else None
         yield Server(os.getpid(), url(settings), f"http://{shown}" if shown else None)
     finally:
-        serve.shutdown()
-        ray.shutdown()
+        ray.shutdown()  # ends every process of this cluster, Serve's too
 
 
 def free(host: str, port: int) -> bool:
@@ -98,7 +99,7 @@ def any_port(host: str) -> int:
 
 
 def _record() -> Path:
-    return user_runtime_path("hugginggpt") / "server.json"
+    return user_state_path("hugginggpt") / "server.json"
 
 
 @contextmanager

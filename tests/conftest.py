@@ -13,7 +13,7 @@ _HOME = tempfile.mkdtemp(prefix="hg-", dir="/tmp")  # Ray's socket paths must be
 # Read when Ray is imported, so set before: a home of its own, no reports, replicas that find tests/support.
 os.environ |= {
     "HOME": _HOME,
-    "XDG_RUNTIME_DIR": f"{_HOME}/run",
+    "XDG_STATE_HOME": f"{_HOME}/state",
     "XDG_DATA_HOME": f"{_HOME}/data",
     "PYTHONPATH": str(_ROOT),
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -65,3 +65,15 @@ def cluster(http_port: int) -> Iterator[None]:
     yield
     serve.shutdown()
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def product(cluster: None, http_port: int) -> str:
+    """The whole product on the session's cluster, with every embedded expert; its URL."""
+    from controller.app import install
+    from controller.settings import Settings
+
+    install(
+        Settings(port=http_port, data_dir=Path(_HOME) / "artifacts", max_body_bytes=256 << 10, max_tasks=12)
+    )
+    return f"http://127.0.0.1:{http_port}"

@@ -36,7 +36,9 @@ def test_a_cpu_head_and_two_kinds_of_gpu_workers_that_start_from_zero(config: di
     assert sorted(kind["resources"]["GPU"] for kind in workers) == [1, 4]
 
 
-def test_every_node_is_started_with_the_token_and_the_dashboard_stays_on_loopback(config: dict[str, Any]) -> None:
+def test_every_node_is_started_with_the_token_and_the_dashboard_stays_on_loopback(
+    config: dict[str, Any],
+) -> None:
     head = " ".join(config["head_start_ray_commands"])
     worker = " ".join(config["worker_start_ray_commands"])
     assert "RAY_AUTH_MODE=token" in head
