@@ -57,6 +57,7 @@ class Espeak(SingleRunner):
 
         Raises:
             ExpertError: the library does not find its voices.
+
         """
         super().load(card, device)
         import espeakng_loader

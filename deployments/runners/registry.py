@@ -31,6 +31,7 @@ def resolve(name: str) -> type[Runner]:
 
     Raises:
         FleetError: there is no such runner here.
+
     """
     target = _BUILT_IN.get(name) or _plugin(name) or (name if ":" in name else None)
     if target is None:

@@ -26,6 +26,7 @@ class SingleRunner(Runner):
         Raises:
             InputError: it lacks something, or holds what the model cannot use.
             StoppedError: the call was stopped midway.
+
         """
 
     def check_stopped(self) -> None:
@@ -33,6 +34,7 @@ class SingleRunner(Runner):
 
         Raises:
             StoppedError: nobody does.
+
         """
         if self.stopping.is_set():
             raise StoppedError("The task was stopped because nobody waits for it any more; ask again.")
@@ -50,6 +52,7 @@ def text_of(item: Input, name: str = "text") -> str:
 
     Raises:
         InputError: it does not.
+
     """
     text = item.text(name)
     if not text.strip():
@@ -62,6 +65,7 @@ def image_of(item: Input, name: str = "image") -> Image:
 
     Raises:
         InputError: there is none, or it has no pixels.
+
     """
     value = item.args.get(name)
     if not isinstance(value, Image) or not value.pixels.size:
@@ -76,6 +80,7 @@ def audio_of(item: Input, name: str = "audio") -> Audio:
 
     Raises:
         InputError: there is none, or it has no samples.
+
     """
     value = item.args.get(name)
     if not isinstance(value, Audio) or not value.samples.size:
