@@ -24,8 +24,16 @@ from controller.selector import Fleet, Selector
 from controller.settings import Settings
 from deployments.errors import NotFoundError
 from model_catalog.errors import HuggingGPTError
+from model_catalog.tasks import Modality
 
 logger = logging.getLogger("ray.serve")
+
+_READ_AS = {
+    Modality.AUDIO: {Modality.AUDIO, Modality.VIDEO},  # a video's sound
+    Modality.TABLE: {Modality.TABLE, Modality.TEXT},
+    Modality.TEXT: {Modality.TEXT, Modality.TABLE, Modality.DATA},
+}
+"""What a file may hold where an argument needs something else."""
 
 
 class Cluster(Experts, Protocol):
@@ -242,7 +250,7 @@ class Controller:
                 if isinstance(root(error), NotFoundError):
                     raise AttachmentError(failure(error).message) from None
                 raise
-            if found.modality is not wanted:
+            if found.modality not in _READ_AS.get(wanted, {wanted}):
                 raise AttachmentError(f"{path} holds {found.modality}, but {task.type.label} needs {wanted}.")
         return replace(task, args=args)
 

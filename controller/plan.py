@@ -4,6 +4,7 @@ The wire form is JARVIS's: ``[{"task", "id", "dep", "args"}]``. A plan is read t
 can run while the next one is still being written; ``Plan.parse`` reads a whole list in any order.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -19,6 +20,9 @@ NO_DEPENDENCY = -1
 
 MAX_TASKS = 32
 """The most tasks of one plan, where the settings say nothing else."""
+
+
+_STORED_TEXT = re.compile(r"^(?:https?://[^\s/]+)?/files/[0-9a-f]{32}\.(?:txt|csv|json)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,13 @@ class Task:
         }
 
     def files(self) -> tuple[tuple[str, Modality], ...]:
-        """The literal media arguments: what must name a file, and of which modality."""
+        """The arguments that must name a file, and of which modality: literal media, and stored texts."""
         pairs = ((value, self.type.argument(name)) for name, value in self.args.items())
         return tuple(
             (value, argument.modality)
             for value, argument in pairs
-            if argument and argument.modality in MEDIA and reference.whole(value) is None
+            if argument is not None and reference.whole(value) is None
+            if argument.modality in MEDIA or _STORED_TEXT.search(value.strip())
         )
 
 

@@ -27,10 +27,13 @@ class Planner(Protocol):
 
     Attributes:
         name: what the answer calls it where it matters which brain planned.
+        streamed: whether a plan takes long to write, so that its first tasks should start before its last
+            ones are known.
 
     """
 
     name: str
+    streamed: bool
 
     def plan(self, request: Request, offers: Offers) -> AsyncIterator[RawTask | Reply]:
         """Yield the tasks of the request, each behind those it refers to; or one ``Reply``."""

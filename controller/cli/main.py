@@ -115,7 +115,7 @@ def ask(
     _readable(file or [])
     console = _console()
     notes = Console(stderr=True, highlight=False)
-    with connected(settings, url, notes) as client:
+    with connected(settings, url, notes, request, file or []) as client:
         attached = [client.upload(path) for path in file or []]
         show = View(notes if as_json else console).show
         told = run(client, [Message(role="user", content=request)], attached, out, show)
@@ -127,8 +127,9 @@ def ask(
 
 def _readable(files: list[Path]) -> None:
     """Refuse what cannot be read, before anything is started."""
-    if not all(path.is_file() for path in files):
-        raise RequestError(f"There is no file {next(path for path in files if not path.is_file())}.")
+    for path in files:
+        if not path.is_file():
+            raise RequestError(f"There is no file {path}.")
 
 
 @app.command()

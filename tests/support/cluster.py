@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from ray import serve
 
@@ -29,6 +30,19 @@ def card(
     )
 
 
+EXTRA = (
+    card("echo-depth", "depth-estimation", "Echo"),
+    card("echo-segments", "image-segmentation", "Echo"),
+)
+"""Cards in the catalog of the session's product."""
+
+
+def write_cards(cards: Sequence[ModelCard], path: Path) -> Path:
+    """Write a catalog file; returns its path."""
+    path.write_text("".join(item.model_dump_json() + "\n" for item in cards), encoding="utf-8")
+    return path
+
+
 @contextmanager
 def deployed(cards: Sequence[ModelCard]) -> Iterator[None]:
     """The experts, for a while."""
@@ -37,4 +51,5 @@ def deployed(cards: Sequence[ModelCard]) -> Iterator[None]:
         yield
     finally:
         for item in cards:
-            serve.delete(fleet.app_name(item), _blocking=False)
+            serve.delete(fleet.app_name(item))
+        fleet.announce()

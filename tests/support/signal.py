@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from typing import Any
+from typing import Any, cast
 
 import ray
 
@@ -31,7 +31,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.name = f"board-{secrets.token_hex(4)}"
-        self._board: Any = _Board.options(name=self.name, namespace=_NAMESPACE).remote()
+        self._board: Any = cast("Any", _Board).options(name=self.name, namespace=_NAMESPACE).remote()
 
     async def wait(self, signal: str, seconds: float = 30.0) -> None:
         """Wait until a signal is given."""
