@@ -19,7 +19,8 @@ _WINDOW = 0.032  # seconds of one spectrum
 _PROFILE = 0.25  # seconds of the quietest stretch, which tells the noise
 _PIECE = 20.0  # seconds cleaned in one go, so that a call can be stopped
 _SHARE = 0.9  # of the noise that goes; what stays hides the gate's own artefacts
-_SILENT = 1e-9  # mean square below which a stretch holds no noise to learn from
+_SILENCE = 1e-6  # level below which a sample is digital silence
+_SILENT = 0.2  # share of such samples that keeps a stretch from telling the noise
 _SLOWEST = 1000  # Hz
 
 
@@ -52,7 +53,8 @@ class NoiseReduce(SingleRunner):
     def _cleaned(self, channel: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         """One channel (n,) without its noise."""
         window = 2 ** round(log2(rate * _WINDOW))
-        margin, step = 4 * window, round(_PIECE * rate)
+        # Whole windows, so that the spectra of all pieces lie on one grid and no seam is heard.
+        margin, step = 4 * window, round(_PIECE * rate / window) * window
         noise = quietest(channel, round(_PROFILE * rate))
         noise = np.pad(noise, (0, max(0, window - len(noise))), mode="symmetric")
         cleaned = np.empty_like(channel)
@@ -71,9 +73,14 @@ class NoiseReduce(SingleRunner):
 def quietest(channel: NDArray[np.float32], length: int) -> NDArray[np.float32]:
     """The stretch of ``length`` samples with the least sound, passing over digital silence."""
     starts = range(0, max(1, len(channel) - length + 1), max(1, length // 4))
-    powers = [float(np.square(channel[start : start + length], dtype=np.float64).mean()) for start in starts]
-    best = min(range(len(powers)), key=lambda index: (powers[index] < _SILENT, powers[index]))
-    return channel[starts[best] : starts[best] + length]
+
+    def rank(start: int) -> tuple[bool, float]:
+        stretch = channel[start : start + length]
+        silent = float((np.abs(stretch) < _SILENCE).mean()) > _SILENT
+        return silent, float(np.square(stretch, dtype=np.float64).mean())
+
+    best = min(starts, key=rank)
+    return channel[best : best + length]
 
 
 class _Absent(MetaPathFinder):

@@ -13,7 +13,7 @@ from deployments.result import Input, Result
 from deployments.runners.single import THREADS, SingleRunner, image_of
 from model_catalog.card import ModelCard
 
-_LONGEST = 20  # times its short side, a picture's long one
+_LONGEST = 5  # times its short side, a picture's long one
 
 Line = dict[str, Any]
 
@@ -73,7 +73,10 @@ def _model(folder: Path, part: str) -> Path:
 
 
 def _widened(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture with its short side filled up on the right or below: the detector takes no thin strips."""
+    """The picture with its short side filled up on the right or below.
+
+    The detector scales the short side to 736 pixels, so that a thin strip would cost seconds or fail.
+    """
     least = max(pixels.shape[:2]) // _LONGEST + 1
     filling = [(0, max(0, least - side)) for side in pixels.shape[:2]]
     return np.pad(pixels, (*filling, (0, 0)), mode="edge") if any(add for _, add in filling) else pixels
