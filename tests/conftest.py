@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -69,11 +70,29 @@ def cluster(http_port: int) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def product(cluster: None, http_port: int) -> str:
-    """The whole product on the session's cluster, with every embedded expert; its URL."""
-    from controller.app import install
-    from controller.settings import Settings
+    """The whole product on the session's cluster, with every embedded expert; its URL.
 
-    install(
-        Settings(port=http_port, data_dir=Path(_HOME) / "artifacts", max_body_bytes=256 << 10, max_tasks=12)
+    Its catalog also knows the cards of ``tests.support.cluster.EXTRA``, for tests to deploy.
+    """
+    from controller.app import chosen, install
+    from controller.settings import Settings
+    from model_catalog.catalog import Catalog
+    from tests.support.cluster import EXTRA, write_cards
+
+    settings = Settings(
+        port=http_port,
+        data_dir=Path(_HOME) / "artifacts",
+        catalog=write_cards(EXTRA, Path(_HOME) / "cards.jsonl"),
+        max_body_bytes=256 << 10,
+        max_tasks=12,
     )
+    embedded = tuple(card.id for card in chosen(settings, Catalog.shipped()))
+    install(settings.model_copy(update={"experts": embedded}))
     return f"http://127.0.0.1:{http_port}"
+
+
+@pytest.fixture(scope="session")
+def http(product: str) -> Iterator[httpx2.Client]:
+    """A client of the session's endpoint."""
+    with httpx2.Client(base_url=product, timeout=60) as client:
+        yield client

@@ -3,6 +3,7 @@
 Imports that take long (Ray, the HTTP client) wait until a command needs them, so that ``plan`` is quick.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -67,7 +68,6 @@ def up(
     console = _console()
     if not as_json:
         console.print("[dim]Starting Ray and the experts …[/]")
-    stopping = {signal.SIGINT, signal.SIGTERM}
     with serving(settings) as server, announced(server):
         if as_json:
             _print({"url": server.url, "dashboard": server.dashboard, "pid": server.pid})
@@ -79,11 +79,17 @@ def up(
             console.print(
                 'Try: hugginggpt ask "Read the text in /examples/sign.png aloud"; Ctrl-C stops.', markup=False
             )
-        signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
-        signal.sigwait(stopping)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, stopping)
+        asyncio.run(_told_to_stop())
         if not as_json:
             console.print("[dim]Stopping …[/]")
+
+
+async def _told_to_stop() -> None:
+    """Wait for Ctrl-C or SIGTERM."""
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()
 
 
 def _keys(settings: Settings, console: Console) -> None:
