@@ -77,9 +77,8 @@ def bind(
         bound[argument.name] = [_checked(argument, item, outputs, said) for item in items]
     said.row = _complete(row, bound, deps, outputs, said)
     order = [argument.name for argument in said.row.arguments]
-    return dict(
-        sorted(bound.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else 99)
-    ), said
+    ranked = sorted(bound, key=lambda name: order.index(name) if name in order else len(order))
+    return {name: bound[name] for name in ranked if said.row.argument(name)}, said
 
 
 def _place(

@@ -4,10 +4,12 @@ The wire form is JARVIS's: ``[{"task", "id", "dep", "args"}]``. A plan is read t
 can run while the next one is still being written; ``Plan.parse`` reads a whole list in any order.
 """
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from math import prod
 from typing import Any
 
 from controller import reference
@@ -17,6 +19,9 @@ from model_catalog.tasks import MEDIA, TASKS, Modality, TaskType
 
 NO_DEPENDENCY = -1
 """What JARVIS writes in ``dep`` of a task that depends on nothing."""
+
+MAX_ID = 10**8
+"""Greater ids are not taken over; the task gets a fresh one."""
 
 MAX_TASKS = 32
 """The most tasks of one plan, where the settings say nothing else."""
@@ -127,6 +132,9 @@ class Plan:
         except Faulty as fault:
             self._refuse(raw, str(fault))
             return []
+        except RecursionError:
+            self._refuse(raw, "its arguments are nested too deeply")
+            return []
         if len(self.tasks) + len(tasks) > self.max_tasks:
             raise _too_many(self.max_tasks)
         self.tasks += tasks
@@ -139,8 +147,8 @@ class Plan:
 
     @property
     def final(self) -> list[Task]:
-        """The tasks no other task uses: their results are what was asked for."""
-        used = {upstream for task in self.tasks for upstream in task.dep}
+        """The tasks whose result no other task uses: they are what was asked for."""
+        used = {upstream for task in self.tasks for upstream in _references(task.args.values())}
         return [task for task in self.tasks if task.id not in used]
 
     def wire(self) -> list[dict[str, Any]]:
@@ -149,7 +157,7 @@ class Plan:
 
     def _refuse(self, raw: Any, reason: str) -> None:
         name = raw.get("task") if isinstance(raw, Mapping) else None
-        self.faults.append(Fault(_id(raw), str(name or "?"), reason, raw))
+        self.faults.append(Fault(_id(raw), name if isinstance(name, str) and name else "?", reason, raw))
 
     def _read(self, raw: Any) -> list[Task]:
         if not isinstance(raw, Mapping):
@@ -190,6 +198,9 @@ class Plan:
 
     def _number(self, written: int, named: Mapping[str, Sequence[str]]) -> list[tuple[int, dict[str, str]]]:
         """One copy for each combination of listed values, each with an id of its own."""
+        lists = [items for items in named.values() if len(items) > 1]
+        if len({len(items) for items in lists}) > 1 and prod(map(len, lists)) > self.max_tasks:
+            raise _too_many(self.max_tasks)
         copies = [
             dict(zip(named, combination, strict=True)) for combination in _combinations(list(named.values()))
         ]
@@ -202,7 +213,7 @@ class Plan:
     def _deps(self, dep: Any, own: int, note: str) -> list[int]:
         deps: list[int] = []
         for item in dep if isinstance(dep, list | tuple) else [dep]:
-            if not isinstance(item, int) or item == NO_DEPENDENCY:
+            if isinstance(item, bool) or not isinstance(item, int) or item == NO_DEPENDENCY:
                 continue
             if item in self._actual and item != own:
                 deps += self._actual[item]
@@ -242,9 +253,11 @@ def _too_many(limit: int) -> TooManyTasksError:
 
 def _id(raw: Any) -> int | None:
     written = raw.get("id") if isinstance(raw, Mapping) else None
-    if isinstance(written, str) and written.strip().isdecimal():
-        return int(written)
-    return written if isinstance(written, int) and not isinstance(written, bool) and written >= 0 else None
+    if isinstance(written, str) and len(written) <= len(str(MAX_ID)) and written.strip().isdecimal():
+        written = int(written)
+    if isinstance(written, bool) or not isinstance(written, int):
+        return None
+    return written if 0 <= written <= MAX_ID else None
 
 
 def _row(name: Any) -> TaskType:
@@ -275,19 +288,42 @@ def _ordered(raws: list[Any]) -> tuple[list[int], list[int]]:
         written: index for index, raw in reversed(list(enumerate(raws))) if (written := _id(raw)) is not None
     }
     waits = {index: {by_id[n] for n in _needs(raw) if n in by_id} for index, raw in enumerate(raws)}
+    cyclic = [index for index in waits if index in _upstream(index, waits)]
+    waits = {index: needs - set(cyclic) for index, needs in waits.items() if index not in cyclic}
     order: list[int] = []
     done: set[int] = set()
     while ready := [index for index in waits if index not in done and waits[index] <= done]:
         order += ready
         done.update(ready)
-    return order, [index for index in waits if index not in done]
+    return order, cyclic
+
+
+def _upstream(index: int, waits: Mapping[int, set[int]]) -> set[int]:
+    """Everything a task waits for, directly or through others."""
+    found: set[int] = set()
+    pending = set(waits[index])
+    while pending:
+        found |= pending
+        pending = {upstream for waiting in pending for upstream in waits[waiting]} - found
+    return found
 
 
 def _needs(raw: Any) -> set[int]:
+    """The ids a task refers to or names in ``dep``; its own id in ``dep`` alone is a slip and no cycle."""
     if not isinstance(raw, Mapping):
         return set()
     args = raw.get("args")
     values = args.values() if isinstance(args, Mapping) else ()
     dep = raw.get("dep")
     explicit = {n for n in dep if isinstance(n, int)} if isinstance(dep, list | tuple) else set()
-    return explicit.union(*(reference.find(str(value)) for value in values))
+    return (explicit - {_id(raw)}).union(*map(_named, values))
+
+
+def _named(value: Any) -> Collection[int]:
+    """The ids referred to in a value or in a list of values, whatever it may hold."""
+    if isinstance(value, str):
+        return reference.find(value)
+    try:
+        return reference.find(json.dumps(value, ensure_ascii=False))
+    except (TypeError, ValueError, RecursionError):
+        return ()

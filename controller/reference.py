@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 _TAG = re.compile(r"<\s*(?:generated|resource|node)\s*(?:>\s*-\s*(\d{1,9})|-\s*(\d{1,9})\s*>)", re.IGNORECASE)
-_LIST = re.compile(rf"\s*\[?\s*{_TAG.pattern}(?:\s*,\s*{_TAG.pattern})+\s*\]?\s*", re.IGNORECASE)
+_LIST = re.compile(rf"\[?\s*{_TAG.pattern}(?:\s*,\s*{_TAG.pattern})+\s*\]?", re.IGNORECASE)
 
 
 def tag(task_id: int) -> str:
@@ -39,4 +39,4 @@ def canonical(value: str) -> str:
 
 def split(value: str) -> list[str]:
     """The references of a value that is nothing but a list of two or more; the value itself otherwise."""
-    return [tag(task_id) for task_id in find(value)] if _LIST.fullmatch(value) else [value]
+    return [tag(task_id) for task_id in find(value)] if _LIST.fullmatch(value.strip()) else [value]

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby, pairwise
 
@@ -11,6 +11,9 @@ from controller.rules.phrases import Match
 from controller.rules.reading import Sentence, Token
 from controller.rules.vocabulary import Name, Sense, Vocabulary
 from model_catalog.tasks import Modality
+
+_LONGEST_NAME = 8
+"""The most positions between the first and the last word of a name."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,20 @@ class Segment:
             token.mention for token in self.tokens if token.mention and token.mention.modality is modality
         )
 
+    @cached_property
+    def things(self) -> tuple[Modality, ...]:
+        """What the things it speaks of are made of, the last one first; those of the cue left out."""
+        nouns, words, cue = self.vocabulary.nouns, self.sentence.words, set(self.cue)
+        places = [
+            place for place in range(self.start, self.end) if words[place] in nouns and place not in cue
+        ]
+        return tuple(nouns[words[place]] for place in reversed(places))
+
+    @cached_property
+    def paper(self) -> bool:
+        """Whether it speaks of a document."""
+        return next(self.vocabulary.papers.matches(self.words), None) is not None
+
     def has(self, group: str) -> bool:
         """Whether a word of a group of the vocabulary is in it."""
         return not self.vocabulary.groups[group].isdisjoint(self.words)
@@ -65,6 +82,11 @@ class Cue:
     sense: Sense
     segment: Segment
 
+    @property
+    def tasks(self) -> frozenset[str]:
+        """The task types it may mean."""
+        return frozenset(self.sense.tasks.values())
+
 
 def find_cues(sentence: Sentence) -> list[Cue]:
     """The cues of a sentence in the order of work: what is done first comes first."""
@@ -75,7 +97,7 @@ def find_cues(sentence: Sentence) -> list[Cue]:
     joints = [
         index for index, word in enumerate(sentence.words) if word in sentence.vocabulary.groups["joints"]
     ]
-    bounds = _bounds(matches, joints, len(sentence.words))
+    bounds = _shared(matches, _bounds(matches, joints, len(sentence.words)))
     cues = [
         Cue(match.meaning, Segment(sentence, start, end, match.positions, _within(names, start, end)))
         for match, (start, end) in zip(matches, bounds, strict=True)
@@ -92,11 +114,15 @@ def _kept(matches: Iterable[Match[Sense]]) -> list[Match[Sense]]:
     """Of matches that share a word, the one that says more; of equal ones, the earlier sense."""
     taken: set[int] = set()
     kept = []
-    for match in sorted(matches, key=lambda match: (-len(match.positions), match.meaning.rank, match.start)):
+    for match in sorted(matches, key=_precedence):
         if taken.isdisjoint(match.positions):
             taken.update(match.positions)
             kept.append(match)
     return sorted(kept, key=lambda match: match.start)
+
+
+def _precedence(match: Match[Sense]) -> tuple[int, int, int, int]:
+    return -len(match.positions), match.meaning.rank, match.end - match.start, match.start
 
 
 def _kept_names(sentence: Sentence) -> list[Match[Name]]:
@@ -111,9 +137,10 @@ def _kept_names(sentence: Sentence) -> list[Match[Name]]:
 
 
 def _within(names: Sequence[Match[Name]], start: int, end: int) -> tuple[Match[Name], ...]:
-    low = bisect_left(names, start, key=lambda match: match.start)
+    """Names of which a word lies between the two positions."""
+    low = bisect_left(names, start - _LONGEST_NAME, key=lambda match: match.start)
     high = bisect_left(names, end, key=lambda match: match.start)
-    return tuple(names[low:high])
+    return tuple(match for match in names[low:high] if match.end > start)
 
 
 def _bounds(matches: Sequence[Match[Sense]], joints: Sequence[int], length: int) -> list[tuple[int, int]]:
@@ -126,12 +153,68 @@ def _bounds(matches: Sequence[Match[Sense]], joints: Sequence[int], length: int)
     return list(zip(starts, [*starts[1:], length], strict=True))
 
 
+def _shared(matches: Sequence[Match[Sense]], bounds: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Bounds with the next cue's words added where a cue has none but its own: "classify and describe it"."""
+    spans = list(bounds)
+    for index in range(len(spans) - 2, -1, -1):
+        (start, end), match = spans[index], matches[index]
+        if end == match.end == start + len(match.positions) and matches[index + 1].start > end:
+            spans[index] = (start, bounds[index + 1][1])
+    return spans
+
+
 def _in_order_of_work(cues: Sequence[Cue], joints: Sequence[int]) -> list[Cue]:
     """Cues that no joint parts are one phrase, inner things first: "summarize the text in the picture"."""
     clauses = groupby(cues, key=lambda cue: bisect_right(joints, cue.segment.cue[0]))
     ordered: list[Cue] = []
     for _, clause in clauses:
-        parts = list(clause)
+        parts = _without_echoes(list(clause))
         ordered += reversed([cue for cue in parts if not cue.sense.last])
-        ordered += sorted((cue for cue in parts if cue.sense.last), key=lambda cue: cue.sense.rank)
+        closing = sorted((cue for cue in parts if cue.sense.last), key=lambda cue: cue.sense.rank)
+        if len(closing) == len(parts) > 1:  # "say 'hello' in French": the first takes the text
+            closing[0] = _over(closing[0], parts[0].segment.start, parts[-1].segment.end)
+            closing[1:] = [_over(cue, cue.segment.cue[0], cue.segment.cue[0] + 1) for cue in closing[1:]]
+        ordered += closing
     return ordered
+
+
+def _over(cue: Cue, start: int, end: int) -> Cue:
+    return replace(cue, segment=replace(cue.segment, start=start, end=end))
+
+
+def _without_echoes(parts: Sequence[Cue]) -> list[Cue]:
+    """The cues of a clause, those that say one thing twice joined, as in "classify the sentiment of"."""
+    runs: list[list[Cue]] = []
+    for cue in parts:
+        if runs and _continues(runs[-1], cue):
+            runs[-1].append(cue)
+        else:
+            runs.append([cue])
+    return [_joined(run) if len(run) > 1 else run[0] for run in runs]
+
+
+def _continues(run: Sequence[Cue], cue: Cue) -> bool:
+    """Whether a cue says the same as the one before it, or what that one asks ("what is the sentiment")."""
+    before = run[-1]
+    if not before.tasks.isdisjoint(cue.tasks):
+        return not (_has_file(before) and _has_file(cue))
+    return _is_open(before) and not cue.sense.last
+
+
+def _joined(run: Sequence[Cue]) -> Cue:
+    """One cue for a run: by its most exact sense, with the words of all."""
+    sense = min((cue.sense for cue in run), key=lambda sense: (sense.question, len(sense.tasks)))
+    segments = [cue.segment for cue in run]
+    places = tuple(sorted({place for segment in segments for place in segment.cue}))
+    names = tuple(dict.fromkeys(name for segment in segments for name in segment.names))
+    return Cue(sense, Segment(segments[0].sentence, segments[0].start, segments[-1].end, places, names))
+
+
+def _has_file(cue: Cue) -> bool:
+    return any(token.mention and token.mention.file for token in cue.segment.tokens)
+
+
+def _is_open(cue: Cue) -> bool:
+    """Whether it is a question that neither counts something nor is quoted."""
+    mentions = any(token.mention for token in cue.segment.tokens)
+    return cue.sense.question and not mentions and not cue.segment.has("counting")

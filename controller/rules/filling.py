@@ -79,7 +79,7 @@ class Filler:
 
     def _value(self, row: TaskType, argument: Argument, segment: Segment) -> Sequence[str] | None:
         if argument.name == "target_language":
-            return _listed(wording.target_language(segment))
+            return wording.target_languages(segment)
         if argument.name == "labels":
             return _listed(wording.labels(self._reading, segment))
         if argument.modality is Modality.TEXT and row.name in self._texts:

@@ -1,5 +1,6 @@
 """The embedded planner: plans by rules and vocabularies, without an LLM."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from controller.planner import Offers, RawTask, Reply
@@ -9,6 +10,9 @@ from controller.rules.reading import Reading, read
 from controller.rules.sources import Sources
 from controller.rules.wiring import Draft
 from model_catalog.tasks import TASKS, Argument
+
+_LONG = 10_000
+"""From how many characters on a request is read in a thread of its own."""
 
 
 def plan_text(
@@ -29,11 +33,14 @@ class EmbeddedPlanner:
     """Plans by rules."""
 
     name = "embedded brain"
+    streamed = False
 
     async def plan(self, request: Request, offers: Offers) -> AsyncIterator[RawTask | Reply]:
         """Yield the tasks of the request; or a reply where it is mere talk, or lacks what it speaks of."""
-        reading = read(request.text)
-        tasks = draft(reading, Sources(reading, request.attachments, request.context))
+        if len(request.text) > _LONG:  # a second's work: others are served meanwhile
+            reading, tasks = await asyncio.to_thread(_draft, request)
+        else:
+            reading, tasks = _draft(request)
         if not tasks:
             yield Reply(reading.vocabulary.reply)
         elif lacking := _lacking_everywhere(tasks):
@@ -41,6 +48,11 @@ class EmbeddedPlanner:
         else:
             for task in tasks:
                 yield task
+
+
+def _draft(request: Request) -> tuple[Reading, list[Draft]]:
+    reading = read(request.text)
+    return reading, draft(reading, Sources(reading, request.attachments, request.context))
 
 
 def _lacking_everywhere(tasks: Sequence[Draft]) -> list[Argument]:

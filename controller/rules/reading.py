@@ -44,9 +44,12 @@ class Sentence:
         """Positions where a clause may open: behind joints and the small talk that follows them."""
         passed = self.vocabulary.groups["fillers"] | self.vocabulary.groups["joints"]
         joints = self.vocabulary.groups["joints"]
+        relatives = frozenset() if "?" in self.words else self.vocabulary.groups["relatives"]
         places: set[int] = set()
         for index in range(len(self.words)):
             before = self.words[index - 1] if index else ","
+            if index and before in {",", "("} and self.words[index] in relatives:
+                continue  # "…, where a man speaks" asks nothing
             if before in joints or (index - 1 in places and before in passed):
                 places.add(index)
         return frozenset(places)
@@ -123,7 +126,11 @@ def _tokens(text: str, mentions: Sequence[Mention]) -> Iterator[Token]:
 
 def _plain(text: str, start: int, end: int) -> Iterator[Token]:
     for match in _TOKEN.finditer(text, start, end):
-        if match[0] == "-" and text[match.start() - 1 : match.start()].isalnum() and text[match.end() : match.end() + 1].isalnum():
+        if (
+            match[0] == "-"
+            and text[match.start() - 1 : match.start()].isalnum()
+            and text[match.end() : match.end() + 1].isalnum()
+        ):
             continue
         yield Token(match[0].lower().replace("’", "'"), match.start(), match.end())
 
@@ -146,7 +153,7 @@ def _ends(text: str, last: Token, token: Token) -> bool:
         return True
     if last.mention is not None:  # a quoted sentence ends the sentence around it where a capital follows
         return last.mention.value[-1] in _ENDS and text[token.start].isupper()
-    return last.word in _ENDS and (bool(between) or token.mention is not None)
+    return last.word in _ENDS and token.word not in _ENDS and (bool(between) or token.mention is not None)
 
 
 def _inline(text: str, sentences: Sequence[Sentence], vocabulary: Vocabulary) -> Mention | None:

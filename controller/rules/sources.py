@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from heapq import merge
+from itertools import chain
 
 from controller.request import Attachment, Message
 from controller.rules.cues import Segment
@@ -25,6 +25,9 @@ REMARKS = frozenset(
     | {name for name in TASKS if name.endswith("classification")}
 )
 """Tasks whose text is about something: "it" goes on meaning that other text."""
+
+ANSWERS = frozenset(name for name in TASKS if name.endswith("question-answering"))
+"""Tasks whose text answers a question."""
 
 _MEMORY = 20
 """How many earlier messages are searched for files, newest first."""
@@ -63,6 +66,7 @@ class Sources:
         self._context = context
         self._things: defaultdict[Modality, list[Group]] = defaultdict(list)
         self._remarks: defaultdict[Modality, list[Group]] = defaultdict(list)
+        self._subjects: dict[Modality, Group] = {}
         self._made: defaultdict[tuple[str, Modality], list[Group]] = defaultdict(list)
         self._age = 0
         self._later = cache(self._find_later)
@@ -71,7 +75,7 @@ class Sources:
         for modality in Modality:
             paths = tuple(item.path for item in attachments if item.modality is modality)
             if paths:
-                self._things[modality].append(self._group(modality, paths))
+                self._put(self._group(modality, paths))
 
     def see(self, segment: Segment, spent: Iterable[str] = ()) -> None:
         """Meet what a segment mentions, but for ``spent``: texts that are questions or orders."""
@@ -80,13 +84,16 @@ class Sources:
             values = tuple(mention.value for mention in segment.mentions(modality))
             values = tuple(value for value in values if value not in passed)
             if values:
-                self._things[modality].append(self._group(modality, values, paper=segment.sentence.paper))
+                self._put(self._group(modality, values, paper=segment.sentence.paper))
 
     def result(self, task: str, modality: Modality, tags: tuple[str, ...]) -> Group:
         """Meet the results of tasks of one type."""
         remark = task in (REMARKS if modality is Modality.TEXT else VIEWS)
         group = self._group(modality, tags, task)
-        (self._remarks if remark else self._things)[modality].append(group)
+        if remark:
+            self._remarks[modality].append(group)
+        else:
+            self._put(group)
         self._made[task, modality].append(group)
         return group
 
@@ -125,9 +132,19 @@ class Sources:
         """The newest source that "it" may mean."""
         return self._things[modality][-1] if self._things[modality] else None
 
+    def subject(self, modality: Modality) -> Group | None:
+        """The newest thing that is no answer: what the next question is put to."""
+        return self._subjects.get(modality)
+
     def known(self, modality: Modality) -> Group | None:
-        """The newest thing, else remark, else what is mentioned later, else in the conversation."""
+        """The newest thing; else a remark, what is mentioned later, or in the conversation.
+
+        Words about something may well be meant where there are no others; a view of a picture is not meant
+        while there is a picture.
+        """
         remark = self._remarks[modality][-1] if self._remarks[modality] else None
+        if modality in MEDIA:
+            return self.thing(modality) or self.unmet(modality) or remark
         return self.thing(modality) or remark or self.unmet(modality)
 
     def unmet(self, modality: Modality) -> Group | None:
@@ -140,9 +157,13 @@ class Sources:
         return thing or next((group for modality in among if (group := self.unmet(modality))), None)
 
     def backwards(self, modality: Modality) -> Iterator[Group]:
-        """Every source met, newest first."""
-        shelves = (reversed(self._things[modality]), reversed(self._remarks[modality]))
-        return merge(*shelves, key=lambda group: group.age, reverse=True)
+        """Every source met, the newest thing first, remarks behind the things."""
+        return chain(reversed(self._things[modality]), reversed(self._remarks[modality]))
+
+    def _put(self, thing: Group) -> None:
+        self._things[thing.modality].append(thing)
+        if thing.task not in ANSWERS:
+            self._subjects[thing.modality] = thing
 
     def _group(
         self, modality: Modality, values: tuple[str, ...], task: str | None = None, paper: bool = False

@@ -104,6 +104,8 @@ ROLES = (
     "counting",
     "aux",
     "answering",
+    "fact",
+    "relatives",
     "negations",
     "elaborations",
     "several",

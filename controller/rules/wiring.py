@@ -21,8 +21,10 @@ CONVERTERS: Mapping[tuple[Modality, Modality], tuple[str, ...]] = {
     (Modality.AUDIO, Modality.IMAGE): ("automatic-speech-recognition", "text-to-image"),
     (Modality.TEXT, Modality.VIDEO): ("text-to-video",),
     (Modality.IMAGE, Modality.VIDEO): ("image-to-video",),
+    (Modality.VIDEO, Modality.TEXT): ("automatic-speech-recognition",),
+    (Modality.VIDEO, Modality.AUDIO): (),
 }
-"""The tasks that make one modality of another."""
+"""The tasks that make one modality of another; none where experts read it as it is."""
 
 Draft = dict[str, Any]
 """A task in wire form, with ``want`` where it names one."""
@@ -87,16 +89,13 @@ class Board:
             group = self.sources.mentioned(other, segment) if other in MEDIA else None
             if group is not None:
                 return self._convert(modality, segment, group)
-        nouns = segment.vocabulary.nouns
-        spoken = [
-            nouns[word]
-            for place, word in enumerate(segment.words, segment.start)
-            if word in nouns and place not in segment.cue
-        ]
-        recording = self.sources.thing(Modality.AUDIO)
-        if modality is Modality.TEXT and recording and spoken[-1:] == [Modality.AUDIO]:
-            return self._convert(modality, segment, recording)
+        if modality is Modality.TEXT and segment.things[:1] == (Modality.AUDIO,):
+            return self.transcript(segment)
         return None
+
+    def transcript(self, segment: Segment) -> Group | None:
+        """The words of the newest recording."""
+        return self._convert(Modality.TEXT, segment, self.sources.thing(Modality.AUDIO))
 
     def _convert(self, modality: Modality, segment: Segment, group: Group | None) -> Group | None:
         if group is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from controller.rules.cues import Segment
 from controller.rules.mentions import Mention
@@ -38,23 +39,33 @@ def question_quote(segment: Segment) -> Mention | None:
 
 def question(reading: Reading, segment: Segment) -> str | None:
     """The question its words ask, with "the picture" in place of a file's name; None where they ask none."""
+    asking = "?" in segment.words
     places = range(segment.start, segment.end)
-    first = next((place for place in places if _asks(segment, place)), None)
+    first = next((place for place in places if _asks(segment, place, asking)), None)
+    if first is None:
+        first = _fact(segment)
     if first is None:
         return None
-    tokens = _trimmed(segment.sentence.tokens[first : segment.end], _MARKS, _endings(segment.vocabulary))
+    marks = segment.vocabulary.groups["fillers"] | _MARKS
+    tokens = _trimmed(segment.sentence.tokens[first : segment.end], marks, _endings(segment.vocabulary))
     words = spoken(reading, segment.vocabulary, tokens)
     return words[:1].upper() + words[1:] + "?" if len(tokens) > 1 else None
 
 
-def _asks(segment: Segment, place: int) -> bool:
+def _fact(segment: Segment) -> int | None:
+    """Where the words behind "know" begin that name what is asked: "know the price of …"."""
+    facts, words = segment.vocabulary.groups["fact"], segment.sentence.words
+    asked = any(words[place] in facts for place in segment.cue)
+    return segment.cue[0] + 1 if asked else None
+
+
+def _asks(segment: Segment, place: int, asking: bool) -> bool:
     """Whether a question begins here: at a word such as "what", or at "is" in front of a "?"."""
     groups, words = segment.vocabulary.groups, segment.sentence.words
     if words[place] in groups["wh"]:
         return not segment.cue or place >= segment.cue[0] or place in segment.sentence.openings
-    if words[place] not in groups["aux"] or "?" not in segment.words:
-        return False
-    return place == 0 or words[place - 1] in groups["joints"]
+    opens = place == 0 or words[place - 1] in groups["joints"]
+    return asking and opens and words[place] in groups["aux"]
 
 
 def spoken(reading: Reading, vocabulary: Vocabulary, tokens: Sequence[Token]) -> str:
@@ -105,17 +116,25 @@ def description(reading: Reading, segment: Segment) -> Words | None:
     vocabulary = segment.vocabulary
     tokens, cue = segment.sentence.tokens, segment.cue
     behind = _plain(tokens[cue[-1] + 1 : segment.end], vocabulary)
-    between = _plain([tokens[place] for place in range(cue[0] + 1, cue[-1]) if place not in cue], vocabulary)
-    if between and between[-1].end <= tokens[cue[-1]].start and tokens[cue[-1]].word in vocabulary.nouns:
-        adjacent = between[-1] is tokens[cue[-1] - 1]
-        between = [*between, tokens[cue[-1]]] if adjacent else between
-    if _describes(behind, vocabulary):
-        if _describes(between, vocabulary) and tokens[cue[-1]] in between:
-            return Words(reading.text[between[0].start : behind[-1].end])
-        return _words(reading, behind, vocabulary)
-    if _describes(between, vocabulary):
+    between = _between(segment)
+    if not _describes(between, vocabulary):
+        return _words(reading, behind, vocabulary) if _describes(behind, vocabulary) else None
+    if not _describes(behind, vocabulary):
         return _words(reading, between, vocabulary)
-    return None
+    if between[-1] is tokens[cue[-1]]:  # "a black and white picture of a dog"
+        return Words(reading.text[between[0].start : behind[-1].end])
+    return _words(reading, behind, vocabulary)
+
+
+def _between(segment: Segment) -> list[Token]:
+    """What stands among the words of the cue, with the thing it qualifies: "(make a) scary picture"."""
+    tokens, cue = segment.sentence.tokens, segment.cue
+    named = set(cue)
+    among = [tokens[place] for place in range(cue[0] + 1, cue[-1]) if place not in named]
+    between = _plain(among, segment.vocabulary)
+    last = tokens[cue[-1]]
+    qualifies = bool(between) and between[-1] is tokens[cue[-1] - 1] and last.word in segment.vocabulary.nouns
+    return [*between, last] if qualifies else between
 
 
 def _plain(tokens: Sequence[Token], vocabulary: Vocabulary) -> list[Token]:
@@ -149,9 +168,9 @@ def _describes(tokens: Sequence[Token], vocabulary: Vocabulary) -> bool:
 def _words(reading: Reading, tokens: Sequence[Token], vocabulary: Vocabulary) -> Words:
     text = reading.slice(tokens)
     definite = tokens[0].word in vocabulary.groups["definites"]
-    if tokens[0].word in vocabulary.groups["pronouns"] and len(tokens) > 1:
-        if tokens[1].word in vocabulary.groups["prepositions"]:
-            return Words(text, addition=reading.slice(tokens[1:]))
+    pronoun = len(tokens) > 1 and tokens[0].word in vocabulary.groups["pronouns"]
+    if pronoun and tokens[1].word in vocabulary.groups["prepositions"]:
+        return Words(text, addition=reading.slice(tokens[1:]))
     return Words(text, definite and len(tokens) <= 1 + _LONGEST_POINTER and text[1:] == text[1:].lower())
 
 
@@ -170,7 +189,7 @@ def instruction(reading: Reading, segment: Segment) -> str | None:
         return " ".join(quote.value for quote in quotes)
     tokens, cue = segment.sentence.tokens, set(segment.cue)
     named = any(tokens[place].word in segment.vocabulary.groups["instructive"] for place in cue)
-    spare = [tokens[place] for place in range(segment.start, segment.end) if place not in cue]
+    spare = [tokens[place] for place in range(segment.cue[0], segment.end) if place not in cue]
     if not named and not _describes([token for token in spare if not token.mention], segment.vocabulary):
         return None
     return clause(reading, segment)
@@ -184,16 +203,19 @@ def clause(reading: Reading, segment: Segment) -> str:
     return text[:1].upper() + text[1:]
 
 
-def target_language(segment: Segment) -> str | None:
-    """The language to translate into, by its English name."""
+def target_languages(segment: Segment) -> list[str]:
+    """The languages to translate into, by their English names."""
     languages, words = segment.vocabulary.languages, segment.sentence.words
-    said = [words[place] for place in segment.cue if words[place] in languages]
-    if said:
-        return languages[said[-1]]
-    places = [place for place in range(segment.start, segment.end) if words[place] in languages]
-    sources = segment.vocabulary.groups["sources"]
-    targets = [place for place in places if not place or words[place - 1] not in sources]
-    return languages[words[targets[-1]]] if targets else None
+    first = next((place for place in reversed(segment.cue) if words[place] in languages), None)
+    if first is None:
+        sources = segment.vocabulary.groups["sources"]
+        places = [place for place in range(segment.start, segment.end) if words[place] in languages]
+        first = next((place for place in places if not place or words[place - 1] not in sources), None)
+    if first is None:
+        return []
+    passed = segment.vocabulary.groups["joints"] | languages.keys()
+    listed = takewhile(lambda place: words[place] in passed, range(first, len(words)))
+    return list(dict.fromkeys(languages[words[place]] for place in listed if words[place] in languages))
 
 
 def labels(reading: Reading, segment: Segment) -> str | None:
