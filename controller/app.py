@@ -74,6 +74,11 @@ def chosen(settings: Settings, known: Catalog) -> list[ModelCard]:
     return [card for card in known if card.embedded and fleet.obstacle(card) is None]
 
 
+def limits(settings: Settings) -> Limits:
+    """What one file may be."""
+    return Limits(max_bytes=settings.max_upload_bytes)
+
+
 def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard]) -> list[serve.RunTarget]:
     """Every Serve application: the artifacts, the experts, and the controller with the HTTP routes.
 
@@ -81,8 +86,8 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
         FleetError: this machine cannot run one of the experts.
 
     """
-    limits = Limits(max_bytes=settings.max_upload_bytes)
-    artifacts = fleet.artifacts_app(str(settings.data_dir), limits, settings.artifacts_resources)
+    held = limits(settings)
+    artifacts = fleet.artifacts_app(str(settings.data_dir), held, settings.artifacts_resources)
     ingress = serve.deployment(
         Ingress,
         name="controller",
@@ -94,7 +99,7 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
     ).bind(settings.public(), known)
     return [
         serve.RunTarget(artifacts, name=fleet.ARTIFACTS, route_prefix=None),
-        *fleet.targets(experts, limits),
+        *fleet.targets(experts, held),
         serve.RunTarget(ingress, name=fleet.CONTROLLER, route_prefix="/"),
     ]
 

@@ -1,6 +1,8 @@
 """Installing the product on a Ray cluster that runs already."""
 
+import logging
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,15 +32,21 @@ def install(settings: Settings, address: str, experts: Sequence[str]) -> list[st
     from controller import app
     from deployments import fleet
 
+    _reach(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except AuthenticationError:
+        raise ControllerError(
+            f"The cluster at {address} asks for its token; put it into ~/.ray/auth_token or RAY_AUTH_TOKEN."
+        ) from None
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ControllerError(f"No Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # of this process alone
     try:
         known = app.catalog(settings)
         if experts and fleet.CONTROLLER in serve.status().applications:
             cards = [known.get(model) for model in experts]
-            fleet.deploy(cards)
+            fleet.deploy(cards, app.limits(settings))
         else:
             serve.start(
                 proxy_location="EveryNode",
@@ -50,6 +58,23 @@ def install(settings: Settings, address: str, experts: Sequence[str]) -> list[st
     finally:
         ray.shutdown()
     return [card.id for card in cards]
+
+
+def _reach(address: str) -> None:
+    """Ask whether anyone listens at ``host:port``: Ray itself would go on trying for minutes.
+
+    Raises:
+        ControllerError: nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, OverflowError):
+        raise ControllerError(
+            f"No Ray cluster answers at {address}; name the head's address and port."
+        ) from None
 
 
 def _has_token() -> bool:
