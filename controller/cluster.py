@@ -28,6 +28,7 @@ def install(settings: Settings, address: str, experts: Sequence[str]) -> list[st
         os.environ["RAY_AUTH_MODE"] = "token"  # a cluster started with a token asks for it
     import ray
     from ray import serve
+    from ray.exceptions import AuthenticationError
 
     from controller import app
     from deployments import fleet
@@ -65,6 +66,7 @@ def _reach(address: str) -> None:
 
     Raises:
         ControllerError: nobody does.
+
     """
     host, _, port = address.rpartition(":")
     if not port.isdecimal():

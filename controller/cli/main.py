@@ -165,15 +165,18 @@ def chat(
 
 @app.command()
 def plan(
-    request: Annotated[str | None, typer.Argument(help="What you want, in plain words.", show_default=False)] = None,
+    request: Annotated[str | None, typer.Argument(help="What you want.", show_default=False)] = None,
     jsonl: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(help="Plan every line of IN ({id, user_request}) into OUT ({id, plan}).", metavar="IN OUT",
-                     show_default=False),
+        typer.Option(
+            help="Plan every line of IN ({id, user_request}) into OUT ({id, plan}).",
+            metavar="IN OUT",
+            show_default=False,
+        ),
     ] = None,
     config: Config = None,
     as_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Show the plan of a request, without running it."""
     from controller.cli.planning import plan_lines, plan_one
 

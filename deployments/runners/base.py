@@ -20,6 +20,7 @@ class Runner(ABC):
         device: where it runs, ``cpu`` or ``cuda``.
         stopping: set when nobody waits for the running call any more; cleared before each ``run``. A loop
             inside ``run`` looks at it, so that the model is free again soon.
+
     """
 
     card: ModelCard
@@ -33,6 +34,7 @@ class Runner(ABC):
 
         Raises:
             ExpertError: the model cannot be loaded.
+
         """
         self.card = card
         self.device = device
@@ -45,9 +47,10 @@ class Runner(ABC):
 
         Raises:
             Exception: the whole batch failed.
+
         """
 
-    def warm_up(self) -> None:
+    def warm_up(self) -> None:  # noqa: B027
         """Make the first real call quick; called once after ``load``. Does nothing by default."""
 
     def stop(self) -> None:

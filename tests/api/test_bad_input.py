@@ -78,9 +78,16 @@ def test_a_path_that_leaves_its_folder(http: httpx2.Client, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/images/../../../etc/passwd", "/examples/..%2F..%2Fpyproject.toml", "/examples/%2e%2e/pyproject.toml",
-             "/uploads/x", "/etc/passwd", "/nowhere"]
-)  # fmt: skip
+    "path",
+    [
+        "/images/../../../etc/passwd",
+        "/examples/..%2F..%2Fpyproject.toml",
+        "/examples/%2e%2e/pyproject.toml",
+        "/uploads/x",
+        "/etc/passwd",
+        "/nowhere",
+    ],
+)
 def test_what_is_not_served(http: httpx2.Client, path: str) -> None:
     assert http.get(path).status_code == 404
 

@@ -19,7 +19,6 @@ from model_catalog.catalog import Catalog
 from tests.support.cluster import card, deployed
 from tests.support.signal import Signals
 
-
 A = card("a", "fill-mask", "Echo")
 B = card("b", "summarization", "Echo")
 C = card("c", "translation", "Echo")
@@ -53,7 +52,7 @@ def phoenix(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
 def experts(
     cluster: None, hanging: ModelCard, phoenix: ModelCard, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
-    """Every expert of this module and the artifact application; a test's catalog says which of them it knows."""
+    """Every expert of this module, and the artifacts; a test's catalog says which of them it knows."""
     serve.run(
         fleet.artifacts_app(str(tmp_path_factory.mktemp("artifacts"))),
         name=fleet.ARTIFACTS,

@@ -346,7 +346,7 @@ def test_working_with_recordings(request_text: str, steps: list[Step]) -> None:
         ),
         (
             "Create a black and white picture of a dog",
-            [("text-to-image", {"text": "black and white picture of a dog"})],
+            [("text-to-image", {"text": "a black and white picture of a dog"})],
         ),
         ("make a video of a dog on the beach", [("text-to-video", {"text": "a dog on the beach"})]),
         (
@@ -585,4 +585,5 @@ def test_any_words_give_tasks_in_order_that_refer_to_earlier_ones(pieces: list[s
     for task in tasks:
         assert all(upstream < task["id"] for upstream in task["dep"])
         assert all(isinstance(value, str) and value for value in task["args"].values())
-    assert all("needs" in fault.reason for fault in Plan.parse(tasks, max_tasks=200).faults)
+    faults = Plan.parse(tasks, max_tasks=200).faults
+    assert all("it needs" in fault.reason or "left out" in fault.reason for fault in faults)

@@ -25,7 +25,10 @@ from controller.settings import Settings
 from model_catalog.card import ModelCard
 from tests.support.cluster import card, write_cards
 
-REQUEST = "Show me the edges of {path}, then estimate the depth of the resulting image, then segment the resulting image."
+REQUEST = (
+    "Show me the edges of {path}, then estimate the depth of the resulting image, "
+    "then segment the resulting image."
+)
 
 
 def _cards() -> list[ModelCard]:

@@ -1,0 +1,132 @@
+"""Vocabularies: what ships is whole, and a new language is one file."""
+
+import json
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from controller.rules import vocabulary as vocabulary_module
+from controller.rules.cues import find_cues
+from controller.rules.drafting import draft
+from controller.rules.reading import read
+from controller.rules.sources import Sources
+from controller.rules.vocabulary import ROLES, Vocabulary, parse, vocabularies, vocabulary_for
+from model_catalog.tasks import MEDIA, TASKS, Modality
+
+_SPECIAL = {"last", "original", "question"}
+
+
+def _contents() -> Iterator[tuple[str, dict[str, Any]]]:
+    for entry in resources.files(vocabulary_module.__package__).iterdir():
+        if entry.name.endswith(".json"):
+            yield entry.name, json.loads(entry.read_text(encoding="utf-8"))
+
+
+_FILES = dict(_contents())
+
+
+def _german() -> dict[str, Any]:
+    """A second language, small but whole."""
+    groups: dict[str, list[str]] = {role: [] for role in ROLES} | {
+        "fillers": ["bitte"],
+        "joints": ["und", ","],
+        "sequels": ["danach"],
+        "pronouns": ["es"],
+        "articles": ["ein", "eine"],
+        "written": ["lies"],
+    }
+    return {
+        "language": "German",
+        "reply": "Guten Tag!",
+        "missing": "Mir fehlt {things}, etwa {examples}.",
+        "nouns": {"image": ["bild"], "audio": ["aufnahme"]},
+        "things": {"image": "das Bild"},
+        "examples": {"image": "/bild.png"},
+        "papers": ["rechnung"],
+        "languages": {"englisch": "English"},
+        "groups": groups,
+        "senses": [
+            {"task": "image-to-text", "phrases": ["beschreibe <image>"]},
+            {"task": "translation", "phrases": ["übersetze ... ins englisch*"]},
+            {"task": "text-to-speech", "last": True, "phrases": ["lies es vor", "^ sag <text>"]},
+        ],
+        "results": [{"of": ["image-to-text"], "phrases": ["beschreibung"]}],
+    }
+
+
+@pytest.mark.parametrize("name", _FILES)
+def test_every_file_speaks_of_known_tasks_only(name: str) -> None:
+    content = _FILES[name]
+    for row in content["senses"]:
+        by = row.get("by") or {None: row["task"]}
+        assert set(by.values()) <= TASKS.keys()
+        assert {key for key in by if key} <= {modality.value for modality in Modality}
+        wants = {want for task in by.values() for want in TASKS[task].wants}
+        assert row.get("want") in {None, *wants}
+    for row in content["results"]:
+        assert set(row["of"]) <= TASKS.keys() | _SPECIAL
+
+
+@pytest.mark.parametrize("name", _FILES)
+def test_every_file_names_what_answers_need(name: str) -> None:
+    shipped = parse(_FILES[name])
+    assert {*MEDIA, Modality.TEXT} <= set(shipped.things) & set(shipped.examples)
+    told = shipped.missing.format(things="THINGS", examples="EXAMPLES")
+    assert "THINGS" in told
+    assert "EXAMPLES" in told
+    assert shipped.reply
+
+
+@pytest.mark.parametrize(
+    "task", [row.name for row in TASKS.values() if row.hugginggpt and "-text-to-image" not in row.name]
+)
+def test_english_has_words_for_every_task_of_hugginggpt(task: str) -> None:
+    named = {
+        task
+        for row in _FILES["english.json"]["senses"]
+        for task in (row.get("by") or {0: row["task"]}).values()
+    }
+    asked = named | {"document-question-answering"}
+    assert task in asked
+
+
+def test_no_phrase_is_written_twice_with_one_meaning() -> None:
+    for row in _FILES["english.json"]["senses"] + _FILES["english.json"]["results"]:
+        assert len(set(row["phrases"])) == len(row["phrases"])
+
+
+def test_english_comes_first() -> None:
+    assert vocabularies()[0].language == "English"
+
+
+def test_a_missing_group_is_refused() -> None:
+    content = _german()
+    del content["groups"]["joints"]
+    with pytest.raises(ValueError, match="German lacks the groups joints"):
+        parse(content)
+
+
+def test_a_language_is_chosen_by_its_words() -> None:
+    english, german = vocabularies()[0], parse(_german())
+    both = [english, german]
+    assert vocabulary_for(["bitte", "beschreibe", "es", "und"], both) is german
+    assert vocabulary_for(["please", "describe", "it"], both) is english
+    assert vocabulary_for([], both) is english
+
+
+def test_a_new_language_is_one_file() -> None:
+    both: list[Vocabulary] = [*vocabularies(), parse(_german())]
+    reading = read("Bitte beschreibe hund.png und übersetze es ins Englische, danach lies es vor", both)
+    assert reading.vocabulary.language == "German"
+    assert [len(find_cues(sentence)) for sentence in reading.sentences] == [2, 1]
+    steps = [(task["task"], task["args"]) for task in draft(reading, Sources(reading))]
+    assert [task for task, _ in steps] == ["image-to-text", "translation", "text-to-speech"]
+    assert steps[2][1] == {"text": "<GENERATED>-1"}
+
+
+def test_nouns_tell_what_is_last_spoken_of() -> None:
+    english = vocabularies()[0]
+    assert english.noun(["the", "picture", "and", "the", "recording", "of"]) is Modality.AUDIO
+    assert english.noun(["nothing"]) is None
