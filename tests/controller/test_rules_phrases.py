@@ -57,7 +57,7 @@ def test_an_opening_phrase_matches_only_where_a_clause_opens() -> None:
 
 def test_matches_tell_meaning_and_extent() -> None:
     book = PhraseBook([("read ~ aloud", "speech"), ("read", "ocr")])
-    (speech, ocr) = book.matches("please read it aloud".split())
+    speech, ocr = book.matches(["please", "read", "it", "aloud"])
     assert (speech.meaning, speech.start, speech.end) == ("speech", 1, 4)
     assert (ocr.meaning, ocr.start, ocr.end) == ("ocr", 1, 2)
 

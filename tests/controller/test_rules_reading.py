@@ -45,7 +45,8 @@ def test_endings_tell_what_a_file_holds(name: str, modality: Modality | None) ->
         ("see /examples/sign.png.", [("image", "/examples/sign.png")]),
         ("see (example.jpg), please", [("image", "example.jpg")]),
         ("see 'example.jpg' and \"b c.wav\"", [("image", "example.jpg"), ("audio", "b c.wav")]),
-        ("a.png,b.png;c.png", []),
+        ("a.png,b.png;c.png", [("image", "a.png"), ("image", "b.png"), ("image", "c.png")]),
+        ("see http://x.y/a,b.png", [("image", "http://x.y/a,b.png")]),
         ("a.png, b.png; c.png!", [("image", "a.png"), ("image", "b.png"), ("image", "c.png")]),
         ("Pictures: **a.png**", [("image", "a.png")]),
         ("say 'hello'", [("text", "hello")]),
@@ -137,19 +138,22 @@ def test_questions_are_told_apart(text: str, asks: bool) -> None:
 
 
 _HOSTILE = [
-    "'", '"', "' a", "a'b ", "„ “a ", "„”x", "`", "http://", "<GENERATED>-0 ", "a", " ", "\n", ".", ". ", ", ", ": ",
-    "-", "_", "İ", "漢字", "\x00", "and ", "read ", "read aloud ", "what ", "is ", "draw a cat, ", "translate ",
-    "'x' ", "a.png ", "a.png", "edges ", "pose of a.png ", "the image ", "describe it. ", "Text: ", "text\n\n",
-    "text: please read it\n", "question 'what?' ", "classify ", "tell me in french ", "make it red ",
-    "summarize the text in x.png and ", "how similar are they? ", "compare 'a' ", "using that pose draw ",
+    "'", "' a", "„ “a ", "http://", "<GENERATED>-0 ", " ", "\n", ". ", ": ", "İ", "\x00", "read aloud ", "is ",
+    "translate ", "edges ", "pose of a.png ", "Text: ", "text\n\n", "text: please read it\n", "classify ",
+    "question 'what?' ", "tell me in french ", "make it red ", "how similar are they? ", "compare 'a' ",
+    "using that pose draw ",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("piece", _HOSTILE)
 def test_hostile_requests_cost_linear_time(piece: str) -> None:
-    """A tenth of the longest message, in a tenth of the time that a quadratic step would take."""
+    """Four times the words may cost about four times as much; a quadratic step would cost sixteen."""
     plan_text(piece)
-    text = (piece * 20_000)[:20_000]
+    short, long = (min(_seconds((piece * size)[:size]) for _ in range(2)) for size in (8_000, 32_000))
+    assert long < 10 * max(short, 0.01)
+
+
+def _seconds(text: str) -> float:
     begun = time.process_time()
     plan_text(text)
-    assert time.process_time() - begun < 1
+    return time.process_time() - begun
