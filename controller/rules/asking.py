@@ -76,10 +76,11 @@ class Asker:
         held = [modality for modality in _ANSWERABLE if self._sources.subject(modality)]
         held = held or [modality for modality in _ANSWERABLE if self._sources.known(modality)]
         told = [modality for modality in held if modality in MEDIA and segment.mentions(modality)]
+        pointed = (self._sources.named(modality, segment) for modality in _ANSWERABLE)
+        told += [group.modality for groups in pointed for group in groups if group.task]
         if Modality.IMAGE in held and (segment.paper or _speaks_of_paper(quoted)):
             told.append(Modality.IMAGE)
         told += [modality for modality in (*segment.things, *_things(quoted)) if modality in held]
-        told += [modality for modality in held if self._sources.named(modality, segment)]
         subjects = [subject for modality in held if (subject := self._sources.subject(modality))]
         newest = max(subjects, key=lambda subject: subject.age, default=self._sources.newest(held))
         return told[0] if told else newest.modality if newest else None

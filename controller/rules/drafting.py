@@ -1,6 +1,7 @@
 """Drafting: from the cues of a request to its tasks."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from controller.rules import wording
 from controller.rules.asking import Asker
@@ -49,8 +50,12 @@ class _Drafter:
         if not cues:
             self._sources.see(whole(sentence))
         quoted = any(cue.sense.question and wording.question_quote(cue.segment) for cue in cues)
-        for cue in cues:
-            if self._points(cue) or self._passing(cue) or not self._feasible(cue, len(cues)):
+        pointer: Segment | None = None
+        for said in cues:
+            points = self._points(said)
+            cue = said if points else _with(said, pointer)
+            pointer = said.segment if points else None
+            if points or self._passing(cue) or not self._feasible(cue, len(cues)):
                 self._sources.see(cue.segment)
             elif cue.sense.question:
                 self._asker.ask(cue, quoted)
@@ -124,6 +129,14 @@ class _Drafter:
             return None
         named = [task for match in segment.names for task in match.meaning.of if task in _GUIDES]
         return next((task for task in named if self._sources.made([task], Modality.IMAGE)), None)
+
+
+def _with(cue: Cue, pointer: Segment | None) -> Cue:
+    """The cue with the words behind it that only point at a result: "describe" with "the depth map"."""
+    if pointer is None or pointer.start != cue.segment.end:
+        return cue
+    names = tuple(dict.fromkeys([*cue.segment.names, *pointer.names]))
+    return replace(cue, segment=replace(cue.segment, end=pointer.end, names=names))
 
 
 def _based(segment: Segment) -> bool:

@@ -16,6 +16,7 @@ _EXTENSIONS = {
 _MODALITIES = {ending: modality for modality, endings in _EXTENSIONS.items() for ending in endings.split()}
 
 _WORDS = re.compile(r"[^\s'\"“”‘’„«»`<>()\[\]{}|]+")
+_PARTS = re.compile(r"[^,;]+")
 _QUOTES = {"'": "'", '"': '"', "“": "”", "‘": "’", "„": "“”", "«": "»", "`": "`"}
 _OPENERS = re.compile(f"[{''.join(_QUOTES)}]")
 _CLOSERS = {opener: re.compile(rf"[{marks}](?!\w)") for opener, marks in _QUOTES.items()}
@@ -102,10 +103,16 @@ def _quoted(content: str, start: int, end: int) -> Mention:
 
 def _files(text: str, start: int, end: int, hint: Hint) -> Iterator[Mention]:
     for word in _WORDS.finditer(text, start, end):
-        name = word[0].lstrip(_PUNCTUATION).rstrip(_PUNCTUATION + ".")
-        modality = modality_of(name)
-        if modality is None and _is_url(name):
-            modality = hint(text[max(start, word.start() - _HINT_LENGTH) : word.start()])
-        if modality is not None:
-            first = word.start() + word[0].index(name)
-            yield Mention(name, modality, first, first + len(name), file=True)
+        apart = (
+            [(0, word[0])]
+            if _is_url(word[0])
+            else [(part.start(), part[0]) for part in _PARTS.finditer(word[0])]
+        )
+        for offset, part in apart:
+            name = part.lstrip(_PUNCTUATION).rstrip(_PUNCTUATION + ".")
+            modality = modality_of(name)
+            if modality is None and _is_url(name):
+                modality = hint(text[max(start, word.start() - _HINT_LENGTH) : word.start()])
+            if modality is not None:
+                first = word.start() + offset + part.index(name)
+                yield Mention(name, modality, first, first + len(name), file=True)

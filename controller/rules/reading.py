@@ -82,11 +82,6 @@ class Reading:
             token.mention for sentence in self.sentences for token in sentence.tokens if token.mention
         )
 
-    @cached_property
-    def words(self) -> frozenset[str]:
-        """Every word that occurs."""
-        return frozenset(word for sentence in self.sentences for word in sentence.words)
-
     def slice(self, tokens: Sequence[Token]) -> str:
         """The text that the tokens cover, as written."""
         return self.text[tokens[0].start : tokens[-1].end] if tokens else ""

@@ -12,19 +12,16 @@ from controller.rules.cues import Segment
 from controller.rules.sources import Group, Sources
 from model_catalog.tasks import MEDIA, TASKS, Modality
 
-CONVERTERS: Mapping[tuple[Modality, Modality], tuple[str, ...]] = {
-    (Modality.AUDIO, Modality.TEXT): ("automatic-speech-recognition",),
-    (Modality.IMAGE, Modality.TEXT): ("image-to-text",),
-    (Modality.TEXT, Modality.AUDIO): ("text-to-speech",),
-    (Modality.IMAGE, Modality.AUDIO): ("image-to-text", "text-to-speech"),
-    (Modality.TEXT, Modality.IMAGE): ("text-to-image",),
-    (Modality.AUDIO, Modality.IMAGE): ("automatic-speech-recognition", "text-to-image"),
-    (Modality.TEXT, Modality.VIDEO): ("text-to-video",),
-    (Modality.IMAGE, Modality.VIDEO): ("image-to-video",),
-    (Modality.VIDEO, Modality.TEXT): ("automatic-speech-recognition",),
-    (Modality.VIDEO, Modality.AUDIO): (),
+CONVERTERS: Mapping[tuple[Modality, Modality], str | None] = {
+    (Modality.AUDIO, Modality.TEXT): "automatic-speech-recognition",
+    (Modality.VIDEO, Modality.TEXT): "automatic-speech-recognition",
+    (Modality.IMAGE, Modality.TEXT): "image-to-text",
+    (Modality.VIDEO, Modality.AUDIO): None,
 }
-"""The tasks that make one modality of another; none where experts read it as it is."""
+"""The task that makes one modality of another; None where experts read it as it is.
+
+What would have to be invented, such as the picture that a request forgot to name, is not converted.
+"""
 
 Draft = dict[str, Any]
 """A task in wire form, with ``want`` where it names one."""
@@ -98,13 +95,12 @@ class Board:
         return self._convert(Modality.TEXT, segment, self.sources.thing(Modality.AUDIO))
 
     def _convert(self, modality: Modality, segment: Segment, group: Group | None) -> Group | None:
-        if group is None:
-            return None
-        for task in CONVERTERS[group.modality, modality]:
-            ocr = task == "image-to-text" and segment.has("written")
-            name = TASKS[task].arguments[0].name
-            group = self.add(task, {name: group.values}, "ocr" if ocr else None)[0]
-        return group
+        task = CONVERTERS[group.modality, modality] if group else None
+        if group is None or task is None:
+            return group
+        ocr = task == "image-to-text" and segment.has("written")
+        name = TASKS[task].arguments[0].name
+        return self.add(task, {name: group.values}, "ocr" if ocr else None)[0]
 
 
 def _convertible(modality: Modality) -> list[Modality]:

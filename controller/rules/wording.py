@@ -12,6 +12,8 @@ from model_catalog.tasks import MEDIA, Modality
 
 _LONGEST_POINTER = 3
 """The most words behind "the" that may point at a result instead of describing something new."""
+_BASIS_WORDS = 2
+"""How many words before a name may say that it is a basis."""
 _MARKS = frozenset(".,;:!?()-–—*•")
 
 
@@ -115,7 +117,7 @@ def description(reading: Reading, segment: Segment) -> Words | None:
         return Words(" ".join(quote.value for quote in quotes))
     vocabulary = segment.vocabulary
     tokens, cue = segment.sentence.tokens, segment.cue
-    behind = _plain(tokens[cue[-1] + 1 : segment.end], vocabulary)
+    behind = _plain(tokens[cue[-1] + 1 : _before_basis(segment)], vocabulary)
     between = _between(segment)
     if not _describes(between, vocabulary):
         return _words(reading, behind, vocabulary) if _describes(behind, vocabulary) else None
@@ -124,6 +126,16 @@ def description(reading: Reading, segment: Segment) -> Words | None:
     if between[-1] is tokens[cue[-1]]:  # "a black and white picture of a dog"
         return Words(reading.text[between[0].start : behind[-1].end])
     return _words(reading, behind, vocabulary)
+
+
+def _before_basis(segment: Segment) -> int:
+    """Where words such as "using that pose" begin, which tell what to follow and describe nothing."""
+    bases, words = segment.vocabulary.groups["bases"], segment.sentence.words
+    for match in segment.names:
+        for place in range(match.start - 1, max(match.start - 1 - _BASIS_WORDS, segment.cue[-1]), -1):
+            if words[place] in bases:
+                return place
+    return segment.end
 
 
 def _between(segment: Segment) -> list[Token]:

@@ -416,7 +416,7 @@ _RAWS = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(_RAWS)
 def test_no_json_breaks_the_parser_and_every_plan_is_sound(raws: list[Any]) -> None:
     try:
@@ -436,7 +436,7 @@ def test_no_json_breaks_the_parser_and_every_plan_is_sound(raws: list[Any]) -> N
     assert done == known
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(_RAWS)
 def test_the_wire_form_of_a_plan_parses_to_itself(raws: list[Any]) -> None:
     try:

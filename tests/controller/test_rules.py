@@ -401,6 +401,94 @@ def test_the_request_of_hugginggpts_readme() -> None:
 
 
 @pytest.mark.parametrize(
+    ("request_text", "steps"),
+    [
+        (
+            "Summarize 'a long text'. Translate the original text to German, then say the result aloud",
+            [
+                ("summarization", {"text": "a long text"}),
+                ("translation", {"text": "a long text", "target_language": "German"}),
+                ("text-to-speech", {"text": "<GENERATED>-1"}),
+            ],
+        ),
+        (
+            "Detect the objects in a.jpg, translate the labels into French and describe the picture",
+            [
+                ("object-detection", {"image": "a.jpg"}),
+                ("translation", {"text": "<GENERATED>-0", "target_language": "French"}),
+                ("image-to-text", {"image": "a.jpg"}),
+            ],
+        ),
+        (
+            "Make the car in a.jpg red, then detect the objects in the edited image",
+            [
+                ("image-to-image", {"image": "a.jpg", "text": "Make the car in the picture red"}),
+                ("object-detection", {"image": "<GENERATED>-0"}),
+            ],
+        ),
+        (
+            "My question is 'Who is she?'. Translate my question to German, and answer the question on a.jpg",
+            [
+                ("visual-question-answering", {"image": "a.jpg", "text": "Who is she?"}),
+                ("translation", {"text": "Who is she?", "target_language": "German"}),
+            ],
+        ),
+        (
+            "Transcribe x.wav and y.wav. Is the transcript on sports? Write a poem based on the transcript",
+            [
+                ("automatic-speech-recognition", {"audio": "x.wav"}),
+                ("automatic-speech-recognition", {"audio": "y.wav"}),
+                (
+                    "question-answering",
+                    {"question": "Is the transcript on sports?", "context": "<GENERATED>-0"},
+                ),
+                (
+                    "question-answering",
+                    {"question": "Is the transcript on sports?", "context": "<GENERATED>-1"},
+                ),
+                ("text-generation", {"text": "<GENERATED>-0"}),
+                ("text-generation", {"text": "<GENERATED>-1"}),
+            ],
+        ),
+        (
+            "How many dogs are in a.jpg? Is the answer over two?",
+            [
+                (
+                    "visual-question-answering",
+                    {"image": "a.jpg", "text": "How many dogs are in the picture?"},
+                ),
+                (
+                    "question-answering",
+                    {"question": "Is the answer over two?", "context": "<GENERATED>-0"},
+                ),
+            ],
+        ),
+        (
+            "Use visual question answering on a.jpg to answer the question 'What is the dog doing?'",
+            [("visual-question-answering", {"image": "a.jpg", "text": "What is the dog doing?"})],
+        ),
+        (
+            "I need to know the price of the shoes in a.jpg",
+            [
+                (
+                    "visual-question-answering",
+                    {"image": "a.jpg", "text": "The price of the shoes in the picture?"},
+                )
+            ],
+        ),
+        ("Reply to 'How are you?' in a friendly way", [("conversational", {"text": "How are you?"})]),
+        ("Write a short text", [("text-generation", {"text": "Write a short text"})]),
+        (
+            "Inpaint 'a red ball' into room.png with the mask mask.png",
+            [("inpainting", {"image": "room.png", "text": "a red ball", "mask": "mask.png"})],
+        ),
+    ],
+)
+def test_words_point_at_results(request_text: str, steps: list[Step]) -> None:
+    assert _steps(request_text) == steps
+
+
+@pytest.mark.parametrize(
     "request_text",
     [
         "Generate an image of a cat with the pose of d.jpg",
@@ -522,10 +610,19 @@ def test_mere_talk_plans_nothing_and_is_replied_to(talk: str) -> None:
     assert "/examples/sign.png" in reply.text
 
 
-def test_a_request_without_its_file_is_asked_for_it() -> None:
-    (reply,) = _ask("Describe the image")
+@pytest.mark.parametrize(
+    ("request_text", "thing"),
+    [
+        ("Describe the image", "picture"),
+        ("Transcribe the recording", "recording"),
+        ("Classify the table", "table"),
+        ("Summarize it", "text"),
+    ],
+)
+def test_a_request_without_its_file_is_asked_for_it(request_text: str, thing: str) -> None:
+    (reply,) = _ask(request_text)
     assert isinstance(reply, Reply)
-    assert "I would need the picture" in reply.text
+    assert f"I would need the {thing}" in reply.text
 
 
 def test_what_can_be_done_is_planned_and_the_rest_left_to_the_plan() -> None:

@@ -112,6 +112,13 @@ def test_clauses_open_behind_joints_and_small_talk() -> None:
     assert words == ["please", "tell", "and", "could", "you", "read"]
 
 
+def test_a_relative_clause_opens_no_question() -> None:
+    (sentence,) = read("take talk.wav, where a man speaks").sentences
+    assert sentence.words.index("where") not in sentence.openings
+    (sentence,) = read("in a.png, where is the man?").sentences
+    assert sentence.words.index("where") in sentence.openings
+
+
 def test_a_text_after_a_colon_is_a_mention() -> None:
     (mention,) = read("Summarize this text: The cat sat. It slept. Then read it aloud").mentions
     assert mention.value == "The cat sat. It slept."
@@ -138,8 +145,9 @@ def test_questions_are_told_apart(text: str, asks: bool) -> None:
 
 
 _HOSTILE = [
-    "'", "' a", "„ “a ", "http://", "<GENERATED>-0 ", " ", "\n", ". ", ": ", "İ", "\x00", "read aloud ", "is ",
-    "translate ", "edges ", "pose of a.png ", "Text: ", "text\n\n", "text: please read it\n", "classify ",
+    "'", "' a", "„ “a ", "http://", "<GENERATED>-0 ", " ", "\n", ". ", ": ", "İ", "\x00", "read aloud ",
+    "is ", "translate ", "edges ", "pose of a.png ",
+    "Text: ", "text\n\n", "text: please read it\n", "classify ",
     "question 'what?' ", "tell me in french ", "make it red ", "how similar are they? ", "compare 'a' ",
     "using that pose draw ",
 ]  # fmt: skip
@@ -147,7 +155,7 @@ _HOSTILE = [
 
 @pytest.mark.parametrize("piece", _HOSTILE)
 def test_hostile_requests_cost_linear_time(piece: str) -> None:
-    """Four times the words may cost about four times as much; a quadratic step would cost sixteen."""
+    """Four times the words may cost some four times as much; a quadratic step would cost sixteen."""
     plan_text(piece)
     short, long = (min(_seconds((piece * size)[:size]) for _ in range(2)) for size in (8_000, 32_000))
     assert long < 10 * max(short, 0.01)
