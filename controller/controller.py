@@ -199,37 +199,39 @@ class Controller:
         return outcomes
 
     async def _plan_and_dispatch(self, run: _Run, dispatcher: Dispatcher, host: str) -> None:
+        """Dispatch the tasks as they come; none of a batch starts before the files of all are found."""
         since = time.perf_counter()
-        async for task in self._planned(run):
-            run.emit(PlanTask(run=run.id, task=task.wire(), want=task.want))
+        async for tasks in self._planned(run):
             since = run.lap("plan", since)
-            ready = await self._with_files(task, host)
+            ready = await asyncio.gather(*(self._with_files(task, host) for task in tasks))
             since = run.lap("files", since)
-            dispatcher.dispatch(ready)
+            for task in ready:
+                dispatcher.dispatch(task)
             since = run.lap("dispatch", since)
         run.lap("plan", since)
-        if run.reply is None:
-            _check(run.plan)
-        left_out = tuple(
-            LeftOut(id=fault.id, task=fault.task, reason=fault.reason) for fault in run.plan.faults
-        )
-        run.emit(PlanDone(run=run.id, plan=run.plan.wire(), notes=tuple(run.plan.notes), left_out=left_out))
 
-    async def _planned(self, run: _Run) -> AsyncIterator[Task]:
-        """The valid tasks: as they are written, or all at once where the whole plan takes no time."""
+    async def _planned(self, run: _Run) -> AsyncIterator[list[Task]]:
+        """The valid tasks: one by one as they are written, or all at once where planning takes no time."""
         held: list[Task] = []
         async for step in self._planner.plan(run.request, self.selector.offers):
             if isinstance(step, Reply):
                 run.reply = step.text
                 continue
             tasks = run.plan.add(step)
-            if not self._planner.streamed:
-                held += tasks
-                continue
             for task in tasks:
-                yield task
-        for task in held:
-            yield task
+                run.emit(PlanTask(run=run.id, task=task.wire(), want=task.want))
+            if self._planner.streamed and tasks:
+                yield tasks
+            else:
+                held += tasks
+        if run.reply is None:
+            _check(run.plan)
+        left_out = tuple(
+            LeftOut(id=fault.id, task=fault.task, reason=fault.reason) for fault in run.plan.faults
+        )
+        run.emit(PlanDone(run=run.id, plan=run.plan.wire(), notes=tuple(run.plan.notes), left_out=left_out))
+        if held:
+            yield held
 
     async def _with_files(self, task: Task, host: str) -> Task:
         """The task with its files as paths on this server, each known to be there and of the right kind.

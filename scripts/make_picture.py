@@ -1,6 +1,6 @@
 """The picture of a real answer in the README: runs a request and draws what the terminal showed.
 
-    python -m scripts.make_picture docs/answer.svg
+python -m scripts.make_picture docs/answer.svg
 """
 
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from controller.cli.ask import print_told, run
+from controller.cli.ask import run
 from controller.cli.session import connected
 from controller.cli.view import View
 from controller.request import Message
@@ -25,11 +25,14 @@ def main() -> None:
     target = Path(sys.argv[1])
     console = Console(record=True, width=118, highlight=False)
     console.print(f'[bold]$ hugginggpt ask "{REQUEST}"[/]')
-    with tempfile.TemporaryDirectory() as out:
-        with connected(load(), None, Console(stderr=True), REQUEST) as client:
-            told = run(client, [Message(role="user", content=REQUEST)], [], Path(out), View(console).show)
-        told.files = [Path("/home/you/outputs") / file.name for file in told.files]
-        print_told(told, console)
+    with (
+        tempfile.TemporaryDirectory() as out,
+        connected(load(), None, Console(stderr=True), REQUEST) as client,
+    ):
+        told = run(client, [Message(role="user", content=REQUEST)], [], Path(out), View(console).show)
+    console.print("", told.account()["answer"], "", sep="\n", markup=False)
+    for file in told.files:
+        console.print(f"/home/you/outputs/{file.name}", markup=False)
     svg = console.export_svg(title="HuggingGPT on Ray Serve", theme=MONOKAI)
     # No font from elsewhere: the reader's own monospace does.
     svg = re.sub(r"@font-face\s*\{.*?\}\s*", "", svg, flags=re.DOTALL)

@@ -4,6 +4,7 @@ Shapes as in microsoft/JARVIS ``hugginggpt/server/awesome_chat.py``: ids are str
 request that needs no task is answered by ``{"message"}``.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -21,6 +22,8 @@ from controller.request import Request as Conversation
 from model_catalog.tasks import TASKS, Modality
 
 router = APIRouter(tags=["jarvis"])
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 _TEXT_TASKS = frozenset(
     {"summarization", "translation", "conversational", "text-generation", "text2text-generation"}
@@ -44,7 +47,7 @@ async def tasks(request: Request) -> Any:
     """The plan, without running it."""
     planned = await backend(request).controller.plan(await _conversation(request))
     if isinstance(planned, Reply):
-        return {"message": planned.text}
+        return {"message": _tagless(planned.text)}
     return planned.wire()
 
 
@@ -53,14 +56,19 @@ async def results(request: Request) -> Any:
     """Every task with its result and the model that made it, without an answer in words."""
     done = await _run(request)
     if not done.outcomes:
-        return {"message": done.answer}
+        return {"message": _tagless(done.answer)}
     return {str(outcome.id): _result(outcome, done.outcomes) for outcome in done.outcomes}
 
 
 @router.post("/hugginggpt")
 async def hugginggpt(request: Request) -> dict[str, str]:
     """The answer in words, which names the files made."""
-    return {"message": (await _run(request)).answer}
+    return {"message": _tagless((await _run(request)).answer)}
+
+
+def _tagless(message: str) -> str:
+    """The message without HTML tags in it: HuggingGPT's web client shows it as HTML, whatever a model wrote."""
+    return _TAG.sub("&lt;", message)
 
 
 async def _conversation(request: Request) -> Conversation:

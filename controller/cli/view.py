@@ -12,6 +12,7 @@ from controller import reference
 from controller.events import (
     Event,
     PlanDone,
+    PlanTask,
     RunFailed,
     TaskChosen,
     TaskDone,
@@ -36,6 +37,8 @@ class View:
     def show(self, event: Event) -> None:
         """Print what an event tells; most events need one line."""
         match event:
+            case PlanTask():
+                self._tasks[event.task["id"]] = event.task["task"]
             case PlanDone():
                 self._plan(event)
             case TaskChosen():
@@ -56,7 +59,6 @@ class View:
                 pass
 
     def _plan(self, event: PlanDone) -> None:
-        self._tasks = {task["id"]: task["task"] for task in event.plan}
         if event.plan:
             self._console.print(graph(event.plan))
         for note in event.notes:

@@ -121,6 +121,14 @@ def test_mere_talk_is_answered_by_a_message(http: httpx2.Client) -> None:
         assert set(_ask(http, "Hello, how are you?", door)) == {"message"}
 
 
+def test_no_model_can_put_html_into_jarviss_page(http: httpx2.Client) -> None:
+    text = "What a <img src=x onerror=alert(1)> wonderful day. It is 3 < 4. The end is near and it is good."
+    message = _ask(http, f"Summarize this text: '{text}'")["message"]
+    assert "&lt;img src=x" in message
+    assert "<img" not in message
+    assert "3 < 4" in message
+
+
 def test_preflight_and_a_doubled_slash(http: httpx2.Client) -> None:
     for path in ("/hugginggpt", "//hugginggpt"):
         status, headers = _raw(http, "OPTIONS", path, {

@@ -13,7 +13,7 @@ from controller.outcome import Artifact, Attempt, Choice, Failure, Outcome, Stat
 from controller.plan import Plan
 from controller.request import Message, Request
 from controller.responder import EmbeddedResponder
-from controller.rules.telling import LONGEST, LONGEST_ASIDE, listed, quote
+from controller.rules.telling import LONGEST, LONGEST_ASIDE
 from model_catalog.tasks import TASKS, Modality
 
 REQUEST = Request(messages=(Message(role="user", content="Do it"),))
@@ -363,19 +363,6 @@ def test_the_answer_comes_in_pieces() -> None:
     pieces = asyncio.run(_collect(plan, [_failed(0, "text-to-speech", "It broke.")]))
     assert len(pieces) == 2
     assert all(pieces)
-
-
-def test_lists_in_words() -> None:
-    assert [listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
-        "",
-        "a",
-        "a and b",
-        "a, b and c",
-    ]
-
-
-def test_quotes_are_trimmed() -> None:
-    assert quote("  hi \n") == "“hi”"
 
 
 _MADE = st.lists(

@@ -1,0 +1,136 @@
+"""What the documentation shows is true: commands run, requests are answered, links lead somewhere."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from controller.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted(
+    path
+    for path in [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("*/README.md"),
+        *ROOT.glob("*/data/*.md"),
+    ]
+)
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_ADDRESS = "http://127.0.0.1:8000"
+
+
+def _blocks(language: str) -> list[tuple[str, str]]:
+    return [
+        (page.relative_to(ROOT).as_posix(), code)
+        for page in PAGES
+        for kind, code in _BLOCK.findall(page.read_text(encoding="utf-8"))
+        if kind == language
+    ]
+
+
+def _commands(first: str) -> list[str]:
+    """Every command line that begins with a word, continued lines joined."""
+    joined = [code.replace("\\\n", " ") for _, code in _blocks("bash")]
+    return [line for code in joined for line in code.splitlines() if line.startswith(first)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not re.match(r"https?:", target):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("command", _commands("curl"))
+def test_curl_commands_are_answered(command: str, product: str) -> None:
+    words = shlex.split(command.replace(_ADDRESS, product))
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    if "stream" in command:
+        assert "event: run.done" in done.stdout
+    else:
+        assert set(json.loads(done.stdout)) == {"message"}
+
+
+@pytest.mark.parametrize(("page", "code"), _blocks("python"))
+def test_python_examples_run(page: str, code: str, product: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace(_ADDRESS, product)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"/audios/[0-9a-f]{32}\.wav", done.stdout)
+
+
+def test_make_targets_exist() -> None:
+    shown = subprocess.run(["make", "help"], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    for command in _commands("make"):
+        assert re.search(rf"make {command.split()[1]}\b", shown), command
+
+
+def test_commands_exist() -> None:
+    lines = [
+        line.replace(".venv/bin/", "")
+        for line in (*_commands("hugginggpt"), *_commands(".venv/bin/hugginggpt"))
+    ]
+    assert len(lines) > 5
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        code = "from controller.cli.main import app; import sys; app(sys.argv[1:] + ['--help'])"
+        done = subprocess.run(
+            [sys.executable, "-c", code, words[1]], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, line
+        for option in (word for word in words if word.startswith("--")):
+            assert option in done.stdout, line
+
+
+def test_plan_commands_run(tmp_path: Path) -> None:
+    for line in _commands("hugginggpt plan"):
+        if "--jsonl" in line:
+            continue
+        code = "from controller.cli.main import app; import sys; app(sys.argv[1:])"
+        words = shlex.split(line, comments=True)[1:]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=tmp_path,
+            check=False,
+        )
+        assert "canny-control" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(("page", "code"), _blocks("toml"))
+def test_settings_examples_are_valid(page: str, code: str) -> None:
+    Settings(**tomllib.loads(code))
+
+
+@pytest.mark.parametrize(("page", "code"), _blocks("json"))
+def test_json_examples_are_json(page: str, code: str) -> None:
+    json.loads(code)
+
+
+def test_every_route_is_documented(http: httpx2.Client) -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    for path in http.get("/openapi.json").json()["paths"]:
+        assert path in text, path
+
+
+def test_every_embedded_expert_is_in_the_readme(http: httpx2.Client) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for expert in http.get("/v1/experts").json()["data"]:
+        if expert["model"].startswith("embedded/"):
+            assert expert["model"] in text
