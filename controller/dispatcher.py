@@ -9,14 +9,15 @@ candidate takes over, and whatever was called with the lost response is called a
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from ray.serve.exceptions import RequestCancelledError
+
 from controller import reference
-from controller.errors import DeadlineError, NoExpertError
+from controller.errors import DeadlineError
 from controller.events import Event, TaskChosen, TaskDone, TaskFailed, TaskSkipped, TaskStarted
-from controller.failure import failure, lost, root
+from controller.failure import failure, gone, lost, root
 from controller.handles import Experts, Response
 from controller.outcome import Attempt, Failure, Outcome, Status, Timings
 from controller.plan import Task
@@ -27,6 +28,9 @@ from deployments.result import Call, Result
 from model_catalog.card import ModelCard
 
 Emit = Callable[[Event], None]
+
+_TOO_LATE_S = 0.05
+"""What is left of a run when nothing new is begun: timers may fire a little early."""
 
 
 class _Stale(Exception):  # noqa: N818
@@ -41,6 +45,7 @@ class _Node:
         response: the latest call's response; dependents are called with it.
         version: counts the calls, so that a dependent knows when its input was replaced.
         outcome: how it ended, None while it runs.
+        began: when the inputs of the latest attempt were there.
 
     """
 
@@ -51,6 +56,7 @@ class _Node:
     selection: Selection | None = None
     attempts: list[Attempt] = field(default_factory=list)
     dispatched: float = 0.0
+    began: float = 0.0
     runner: "asyncio.Task[None] | None" = None
     revived: bool = False
     remade: bool = False
@@ -88,6 +94,7 @@ class Dispatcher:
         self._task_seconds = task_seconds
         self._nodes: dict[int, _Node] = {}
         self._files: dict[str, Response] = {}
+        self._remade: list[Response] = []
         self._changed = asyncio.Event()
 
     def dispatch(self, task: Task) -> None:
@@ -99,6 +106,8 @@ class Dispatcher:
     async def settle(self) -> tuple[Outcome, ...]:
         """Wait until every task has its outcome; in the order of dispatch."""
         await asyncio.gather(*(node.runner for node in self._nodes.values() if node.runner is not None))
+        for response in self._remade:
+            response.cancel()
         return self.outcomes()
 
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -111,6 +120,10 @@ class Dispatcher:
         for runner in runners:
             runner.cancel()
         await asyncio.gather(*runners, return_exceptions=True)
+        for node in self._nodes.values():
+            self._cancelled(node)  # a runner that had not begun has told nothing
+        for response in (*self._files.values(), *self._remade):  # no task of their own cancels these
+            response.cancel()
 
     # One task ------------------------------------------------------------------------------------------
 
@@ -119,12 +132,8 @@ class Dispatcher:
         try:
             node.selection = self._selector.select(node.task)
             await self._attempt_all(node, list(node.selection.candidates))
-        except NoExpertError as error:
-            self._end(node, Status.FAILED, error=failure(error))
         except asyncio.CancelledError:
-            self._end(
-                node, Status.CANCELLED, error=Failure(code="cancelled", message="The run was cancelled.")
-            )
+            self._cancelled(node)
             raise
         except Exception as error:
             self._end(node, Status.FAILED, error=failure(error))
@@ -139,26 +148,27 @@ class Dispatcher:
             cause = await self._upstream(node)
             if cause is not None:
                 return self._end(node, Status.SKIPPED, error=cause)
-            card, began = candidates[0], time.time()
+            card, node.began = candidates[0], time.time()
             try:
                 account = await self._attempt(node, card)
             except _Stale:
                 continue
             except Exception as error:
-                node.attempts.append(_attempt(card, began, failure(error)))
+                node.attempts.append(_attempt(card, node.began, failure(error)))
                 self._recover(node, candidates, error)
             else:
-                node.attempts.append(_attempt(card, began))
+                node.attempts.append(_attempt(card, node.began))
                 return self._end(node, Status.DONE, account, card)
         return self._end(node, Status.FAILED, error=node.attempts[-1].failure)
 
     def _recover(self, node: _Node, candidates: list[ModelCard], error: Exception) -> None:
         """Leave in ``candidates`` what is worth a try after a failed attempt, the next one first."""
-        if isinstance(root(error), NotFoundError) or time.time() >= self._deadline:
+        if isinstance(root(error), NotFoundError) or self._left() <= _TOO_LATE_S:
             return candidates.clear()
         if lost(error):
             self._files.clear()
-            self._remake(node)
+            if gone(error) and self._remake(node):
+                return None  # not its model's fault: the same one again, with its inputs made anew
             if len(candidates) == 1 and not node.revived:
                 node.revived = True  # nothing else can run it: once more, when its expert is back
                 return None
@@ -169,15 +179,18 @@ class Dispatcher:
             )
         return None
 
-    def _remake(self, node: _Node) -> None:
-        """Call the tasks this one needs once more where their results may have died with a node."""
+    def _remake(self, node: _Node) -> bool:
+        """Call the tasks this one needs once more, as their results may have died; False where none was."""
+        called = False
         for task_id in node.task.dep:
             upstream = self._nodes[task_id]
             if upstream.outcome is None or upstream.outcome.status is not Status.DONE or upstream.remade:
                 continue
-            upstream.remade = True
+            upstream.remade = called = True
             self._remake(upstream)
-            self._call(upstream, self._selector.catalog.get(upstream.attempts[-1].model))
+            card = self._selector.catalog.get(upstream.attempts[-1].model)
+            self._remade.append(self._call(upstream, card))
+        return called
 
     def _chosen(self, node: _Node, card: ModelCard, reason: str | None = None) -> None:
         if node.selection is not None:
@@ -197,7 +210,8 @@ class Dispatcher:
         awaited = response if node.task.type.small else self._experts.store(response)
         waiter = asyncio.ensure_future(_value(awaited))
         try:
-            await self._inputs_ready(used, waiter)
+            await self._ready(used)
+            node.began = time.time()
             self._emit(TaskStarted(run=self._run, id=node.task.id, model=card.id))
             return await self._in_time(waiter, card)
         except _Stale:
@@ -210,8 +224,7 @@ class Dispatcher:
                 awaited.cancel()
                 response.cancel()
                 waiter.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await waiter
+                await asyncio.gather(waiter, return_exceptions=True)
 
     def _call(self, node: _Node, card: ModelCard) -> Response:
         """Call an expert with the upstream responses themselves, and tell the dependents."""
@@ -238,11 +251,19 @@ class Dispatcher:
         return tuple(sources), list(sources.values())
 
     async def _in_time(self, waiter: "asyncio.Future[Account]", card: ModelCard) -> Account:
-        seconds = max(0.0, min(self._task_seconds, self._deadline - time.time()))
-        done, _ = await asyncio.wait({waiter}, timeout=seconds)
-        if not done:
-            raise DeadlineError(f"{card.id} did not finish within {seconds:.0f} s; try a smaller input.")
-        return waiter.result()
+        left = self._left()
+        done, _ = await asyncio.wait({waiter}, timeout=min(self._task_seconds, left))
+        if waiter.cancelled():  # as Serve tells that an upstream call was given up before it had a replica
+            raise RequestCancelledError
+        if done:
+            return waiter.result()
+        if left < self._task_seconds:
+            raise DeadlineError(f"The run's time was over before {card.id} was done; ask for less at once.")
+        raise DeadlineError(f"{card.id} was not done within {self._task_seconds:g} s; try a smaller input.")
+
+    def _left(self) -> float:
+        """The seconds left of the run."""
+        return max(0.0, self._deadline - time.time())
 
     # Upstream ------------------------------------------------------------------------------------------
 
@@ -253,26 +274,6 @@ class Dispatcher:
             while upstream.response is None and upstream.outcome is None:
                 await self._change()
         return next((cause for task_id in node.task.dep if (cause := _cause(self._nodes[task_id]))), None)
-
-    async def _inputs_ready(self, used: Mapping[int, int], waiter: "asyncio.Future[Account]") -> None:
-        """Wait until the inputs exist or the call has ended, whichever is first.
-
-        Raises:
-            _Stale: an input was replaced, or its task failed.
-
-        """
-        if not used:
-            return
-        watch: asyncio.Future[Any] = asyncio.ensure_future(self._ready(used))
-        try:
-            left = max(0.0, self._deadline - time.time())
-            await asyncio.wait({watch, waiter}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if watch.done():
-                watch.result()
-        finally:
-            watch.cancel()
-            with suppress(asyncio.CancelledError, _Stale):
-                await watch
 
     async def _ready(self, used: Mapping[int, int]) -> None:
         """Wait until every upstream task has ended well on the response that was used.
@@ -302,7 +303,7 @@ class Dispatcher:
 
         """
         try:
-            async with asyncio.timeout(max(0.0, self._deadline - time.time())):
+            async with asyncio.timeout(self._left()):
                 await self._changed.wait()
         except TimeoutError:
             raise DeadlineError("The run's time was over before this task's inputs were there.") from None
@@ -342,6 +343,9 @@ class Dispatcher:
         )
         self._emit(_ended(self._run, node.outcome))
         self._tell()
+
+    def _cancelled(self, node: _Node) -> None:
+        self._end(node, Status.CANCELLED, error=Failure(code="cancelled", message="The run was cancelled."))
 
     def _choice(self, node: _Node, card: ModelCard | None) -> Any:
         if node.selection is None:

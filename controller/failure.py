@@ -31,6 +31,11 @@ def lost(error: BaseException) -> bool:
     return isinstance(root(error), _LOST)
 
 
+def gone(error: BaseException) -> bool:
+    """Whether an object was lost with its node, so that what made it must be called again."""
+    return isinstance(root(error), ObjectLostError)
+
+
 def failure(error: BaseException) -> Failure:
     """The failure in words; Ray's own texts, which are long and hold paths, are not passed on."""
     cause = root(error)

@@ -1,0 +1,297 @@
+"""Stand-ins under a test's control: a clock, responses, experts; nothing here waits for real time."""
+
+import asyncio
+import functools
+import selectors
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, ParamSpec, cast
+from unittest import mock
+
+from ray.exceptions import ActorDiedError, ObjectLostError, RayTaskError
+from ray.serve.exceptions import BackPressureError, RequestCancelledError
+
+from controller import dispatcher
+from controller.handles import Response
+from controller.selector import Fleet, Selector
+from deployments.account import Account
+from deployments.errors import NotFoundError
+from deployments.media import File
+from deployments.result import Call, Result
+from model_catalog.card import ModelCard
+from model_catalog.catalog import Catalog
+
+P = ParamSpec("P")
+
+BEGIN = 1000.0
+"""When virtual time begins, in seconds."""
+
+# Time --------------------------------------------------------------------------------------------------
+
+
+class HangError(AssertionError):
+    """Everything waits, and nothing will ever wake it."""
+
+
+class _Instant(selectors.SelectSelector):
+    """Waits for no time at all: it sets the clock forward instead."""
+
+    now = BEGIN
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise HangError("nothing is left that could wake anyone")
+        self.now += timeout
+        return super().select(0)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer as soon as nothing else is to be done."""
+
+    def __init__(self) -> None:
+        self._instant = _Instant()
+        super().__init__(self._instant)
+
+    def time(self) -> float:
+        return self._instant.now
+
+
+def virtual(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
+    """Run a test of the dispatcher in virtual time: seconds pass at once, and a hang is an error."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        loop = _Loop()
+        clock = SimpleNamespace(time=loop.time)
+        with (
+            mock.patch.object(dispatcher, "time", clock),
+            asyncio.Runner(loop_factory=lambda: loop) as runner,
+        ):
+            runner.run(cast("Any", test(*args, **kwargs)))
+
+    return run
+
+
+def now() -> float:
+    """The loop's time, in seconds."""
+    return asyncio.get_running_loop().time()
+
+
+async def after(seconds: float) -> None:
+    """Let virtual time pass."""
+    await asyncio.sleep(seconds)
+
+
+async def turns(count: int = 50) -> None:
+    """Let everything happen that needs no time."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+# Calls -------------------------------------------------------------------------------------------------
+
+
+class Promise:
+    """A response that ends when the test says so; behaves as Serve's when it is given up.
+
+    Attributes:
+        cancelled: whether somebody gave it up while it was under way.
+        assigned: whether a replica has it: Serve tells its end as another exception then.
+        on_ready: called when everything upstream has ended well.
+        on_cancel: called when somebody gives it up.
+
+    """
+
+    def __init__(self, *upstream: "Promise") -> None:
+        self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.future.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self.cancelled = False
+        self.assigned = True
+        self._pending = len(upstream)
+        self.ready = self._pending == 0
+        self.on_ready: Callable[[], object] = lambda: None
+        self.on_cancel: Callable[[], object] = lambda: None
+        for other in upstream:
+            other.future.add_done_callback(self._upstream)
+
+    def _upstream(self, future: "asyncio.Future[Any]") -> None:
+        self._pending -= 1
+        if future.cancelled():
+            self.future.cancel()
+        elif (error := future.exception()) is not None:
+            self.fail(error)
+        elif not self._pending and not self.future.done():
+            self.ready = True
+            self.on_ready()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return asyncio.shield(self.future).__await__()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it goes on."""
+        return self.future.done()
+
+    def give(self, value: Any) -> None:
+        """End well, where it has not ended."""
+        if not self.future.done():
+            self.future.set_result(value)
+
+    def fail(self, error: BaseException) -> None:
+        """End badly, where it has not ended."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def cancel(self) -> None:
+        self.cancelled |= not self.future.done()
+        self.on_cancel()
+        if self.assigned:
+            self.fail(RequestCancelledError())
+        else:
+            self.future.cancel()
+
+
+@dataclass(slots=True, eq=False)
+class Called:
+    """One call on an expert."""
+
+    card: ModelCard
+    call: Call
+    upstream: tuple[Promise, ...]
+    response: Promise
+    at: float
+
+    @property
+    def name(self) -> str:
+        """The model's name without its owner."""
+        return self.card.id.rpartition("/")[2]
+
+    def give(self, text: str = "") -> None:
+        """Answer with words."""
+        self.response.give(answer(self.card, text))
+
+    def fail(self, error: BaseException) -> None:
+        """Fail as a replica does."""
+        self.response.fail(error)
+
+
+Script = Callable[[Called], Result | BaseException | None]
+"""What a call ends with once its inputs are there; None leaves it open."""
+
+
+@dataclass(slots=True)
+class FakeExperts:
+    """Experts and artifacts whose answers a test gives, at once by a script or one by one.
+
+    Attributes:
+        script: answers calls.
+        keep: stores a result: its account, or what went wrong; None leaves the storing open.
+        missing: paths of files that are not there.
+        slow_files: whether files never arrive.
+
+    """
+
+    script: Script = lambda called: None
+    keep: Callable[[Result], Account | BaseException | None] = Account.of
+    missing: set[str] = field(default_factory=set)
+    slow_files: bool = False
+    calls: list[Called] = field(default_factory=list)
+    fetched: list[tuple[str, Promise]] = field(default_factory=list)
+    stored: list[tuple[Promise, Promise]] = field(default_factory=list)
+
+    def infer(self, card: ModelCard, call: Call, upstream: Sequence[Response]) -> Promise:
+        """See ``controller.handles.Experts``."""
+        sources = tuple(cast("Promise", source) for source in upstream)
+        called = Called(card, call, sources, Promise(*sources), now())
+        self.calls.append(called)
+        called.response.on_ready = lambda: _end(called.response, self.script(called))
+        if called.response.ready:
+            called.response.on_ready()
+        return called.response
+
+    def fetch(self, path: str) -> Promise:
+        """See ``controller.handles.Experts``."""
+        promise = Promise()
+        self.fetched.append((path, promise))
+        if path in self.missing:
+            promise.fail(wrapped(NotFoundError(f"no {path}")))
+        elif not self.slow_files:
+            promise.give(File(b"", "text/plain"))
+        return promise
+
+    def store(self, response: Response) -> Promise:
+        """See ``controller.handles.Experts``."""
+        source = cast("Promise", response)
+        promise = Promise(source)
+        self.stored.append((source, promise))
+        promise.on_ready = lambda: _end(promise, self.keep(source.future.result()))
+        return promise
+
+    def named(self, name: str) -> list[Called]:
+        """The calls on one model."""
+        return [called for called in self.calls if called.name == name]
+
+    def names(self) -> list[str]:
+        """The models called, in order."""
+        return [called.name for called in self.calls]
+
+    @property
+    def promises(self) -> list[Promise]:
+        """Every response so far."""
+        return [
+            *(called.response for called in self.calls),
+            *(promise for _, promise in self.fetched),
+            *(promise for _, promise in self.stored),
+        ]
+
+
+def _end(promise: Promise, value: Any) -> None:
+    if isinstance(value, BaseException):
+        promise.fail(value)
+    elif value is not None:
+        promise.give(value)
+
+
+def answer(card: ModelCard, text: str = "") -> Result:
+    """What an expert gives: words, and when it worked."""
+    return Result(text=text or f"by {card.id}", model=card.id, started=now(), finished=now())
+
+
+def answers(called: Called) -> Result:
+    """The script of experts that answer at once."""
+    return answer(called.card)
+
+
+def selector(cards: Sequence[ModelCard], top_k: int = 3) -> Selector:
+    """A selector over these cards, all of which run."""
+    made = Selector(Catalog(cards), top_k)
+    made.fleet = Fleet(frozenset(card.id for card in cards))
+    return made
+
+
+# Failures, as Ray and Serve raise them -----------------------------------------------------------------
+
+
+def wrapped(error: Exception) -> Exception:
+    """An exception of another process, as Ray brings it here."""
+    made: Exception = RayTaskError("infer", "traceback", error).as_instanceof_cause()
+    return made
+
+
+def died() -> Exception:
+    """A replica died."""
+    error: Exception = ActorDiedError()
+    return error
+
+
+def lost() -> Exception:
+    """An object went with its node."""
+    error: Exception = wrapped(ObjectLostError("ab" * 14, b"", ""))
+    return error
+
+
+def busy() -> Exception:
+    """Too many calls wait already."""
+    error: Exception = BackPressureError(3, 3)
+    return error
