@@ -5,6 +5,7 @@ that nobody can guess. Paths from outside are matched against that form and neve
 """
 
 import asyncio
+import logging
 import os
 import re
 import secrets
@@ -15,9 +16,11 @@ from deployments.account import Account, Artifact
 from deployments.decode import check
 from deployments.encode import encode
 from deployments.errors import MediaError, NotFoundError, TooLargeError
-from deployments.media import File, Limits, Value, extension, media_type, modality_of, sniff
+from deployments.media import File, Limits, Value, extension, media_type, modality_of
 from deployments.result import Result
 from model_catalog.tasks import Modality
+
+logger = logging.getLogger("ray.serve")
 
 CHUNK = 1 << 20
 """The most bytes of one read, so that no door holds a whole file."""
@@ -36,8 +39,9 @@ class Artifacts:
         self._limits = limits or Limits()
         self._examples = Path(str(package_files("deployments.examples")))
         self._uploads: dict[str, int] = {}
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (*_FOLDERS.values(), "files", "uploads"):
-            (self._root / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+            (self._root / folder).mkdir(exist_ok=True, mode=0o700)
 
     async def store(self, result: Result) -> Account:
         """Store the media of a result; called with the expert's response itself, so that Ray moves the bytes.
@@ -51,7 +55,9 @@ class Artifacts:
         ]
         if result.table is not None:
             media.append(result.table)
-        return Account.of(result, tuple([await asyncio.to_thread(self._store, value) for value in media]))
+        stored = tuple([await asyncio.to_thread(self._store, value) for value in media])
+        logger.info("run %s stored %s", result.run, ", ".join(artifact.path for artifact in stored))
+        return Account.of(result, stored)
 
     def _store(self, value: Value) -> Artifact:
         file = encode(value)
@@ -129,7 +135,10 @@ class Artifacts:
         if self._uploads[ticket] > self._limits.max_bytes:
             await self.abort(ticket)
             raise TooLargeError(f"The file is over {self._limits.max_bytes >> 20} MiB; send a smaller one.")
-        await asyncio.to_thread(_append, self._root / "uploads" / ticket, data)
+        try:
+            await asyncio.to_thread(_append, self._root / "uploads" / ticket, data)
+        except FileNotFoundError:  # given up while these bytes were on their way
+            raise NotFoundError("This upload is unknown or was given up; start it again.") from None
 
     async def finish(self, ticket: str, name: str) -> Artifact:
         """Check an uploaded file and give it its id; a file that is refused is removed.
@@ -178,7 +187,7 @@ def _artifact(path: str, kind: str, size: int) -> Artifact:
 def _kind(file: Path) -> str:
     with file.open("rb") as stream:
         head = stream.read(4096)
-    return sniff(head) or media_type(file.read_bytes(), file.name)
+    return media_type(head, file.name)
 
 
 def _slice(file: Path, start: int, size: int) -> bytes:
@@ -188,7 +197,9 @@ def _slice(file: Path, start: int, size: int) -> bytes:
 
 
 def _append(part: Path, data: bytes) -> None:
-    with part.open("ab") as stream:
+    """Add to a file that is there; one that was removed meanwhile is not made anew."""
+    with part.open("r+b") as stream:
+        stream.seek(0, os.SEEK_END)
         stream.write(data)
 
 

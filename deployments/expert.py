@@ -116,6 +116,8 @@ class Expert:
         started = time.time()
         try:
             answers = list(self._runner.run([job.input for job in wanted])) if wanted else []
+            if len(answers) != len(wanted):
+                raise ExpertError(f"{self._card.id} gave {len(answers)} answers to {len(wanted)} inputs.")
         except Exception as error:  # a model may raise anything; the caller gets it in our words
             answers = [self._wrapped(error)] * len(wanted)
         finally:
@@ -130,7 +132,7 @@ class Expert:
         finished = time.time()
         stopped = StoppedError("The call was given up before the model came to it.")
         return [
-            replace(answer, model=self._card.id, started=started, finished=finished)
+            replace(answer, run=job.call.run, model=self._card.id, started=started, finished=finished)
             if isinstance(answer := answers.get(job, stopped), Result)
             else self._wrapped(answer)
             for job in jobs

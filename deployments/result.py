@@ -37,6 +37,7 @@ class Result:
     """An expert's full output: one value for each modality the task declares.
 
     Attributes:
+        run: the run it was made for, for logs.
         model: id of the model that made it.
         started: when the model began, seconds since the epoch.
         finished: when the model ended.
@@ -49,6 +50,7 @@ class Result:
     audio: Audio | None = None
     video: Video | None = None
     table: Table | None = None
+    run: str = ""
     model: str = ""
     started: float = 0.0
     finished: float = 0.0

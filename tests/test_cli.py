@@ -1,7 +1,6 @@
 """The command line, as processes of its own."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,34 +14,10 @@ import pytest
 import soundfile
 
 from controller.server import any_port
+from tests.support.command import command_line, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 SIGN = ROOT / "examples" / "sign.png"
-
-
-def _cli(
-    *words: str, folder: Path, stdin: str = "", seconds: float = 200
-) -> subprocess.CompletedProcess[str]:
-    """Run the installed command, with settings of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", "from controller.cli import main; main()", *words],
-        capture_output=True,
-        text=True,
-        input=stdin,
-        timeout=seconds,
-        check=False,
-        cwd=folder,
-        env=_env(folder),
-    )
-
-
-def _env(folder: Path) -> dict[str, str]:
-    own = {
-        "XDG_STATE_HOME": str(folder / "state"),
-        "HUGGINGGPT_DATA_DIR": str(folder / "data"),
-        "COLUMNS": "200",
-    }
-    return {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"} | own
 
 
 def _json(done: subprocess.CompletedProcess[str]) -> Any:
@@ -51,7 +26,7 @@ def _json(done: subprocess.CompletedProcess[str]) -> Any:
 
 
 def test_plan_shows_a_graph_and_needs_no_ray(tmp_path: Path) -> None:
-    done = _cli("plan", "Read the text in /examples/sign.png aloud", folder=tmp_path)
+    done = command_line("plan", "Read the text in /examples/sign.png aloud", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.index("image-to-text") < done.stdout.index("text-to-speech")
     code = (
@@ -63,14 +38,16 @@ def test_plan_shows_a_graph_and_needs_no_ray(tmp_path: Path) -> None:
 
 
 def test_plan_in_wire_form(tmp_path: Path) -> None:
-    (task,) = _json(_cli("plan", "Show me the edges of /examples/sign.png", "--json", folder=tmp_path))
+    (task,) = _json(
+        command_line("plan", "Show me the edges of /examples/sign.png", "--json", folder=tmp_path)
+    )
     assert task == {"task": "canny-control", "id": 0, "dep": [-1], "args": {"image": "/examples/sign.png"}}
 
 
 def test_plan_of_many_lines(tmp_path: Path) -> None:
     lines = [{"id": "a", "user_request": "Transcribe talk.wav"}, {"id": "b", "user_request": "Hello!"}]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    done = _cli("plan", "--jsonl", "in.jsonl", "out.jsonl", "--json", folder=tmp_path)
+    done = command_line("plan", "--jsonl", "in.jsonl", "out.jsonl", "--json", folder=tmp_path)
     assert _json(done) == {"planned": 2, "out": "out.jsonl"}
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["id"] for row in rows] == ["a", "b"]
@@ -92,7 +69,7 @@ def test_plan_of_many_lines(tmp_path: Path) -> None:
     ],
 )
 def test_what_goes_wrong_is_one_line(words: list[str], said: str, tmp_path: Path) -> None:
-    done = _cli(*words, folder=tmp_path)
+    done = command_line(*words, folder=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
@@ -102,7 +79,7 @@ def test_what_goes_wrong_is_one_line(words: list[str], said: str, tmp_path: Path
 
 def test_ask_starts_a_server_of_its_own_and_the_wav_stays(tmp_path: Path) -> None:
     began = time.monotonic()
-    done = _cli("ask", "Read the text in this picture aloud", "--file", str(SIGN), folder=tmp_path)
+    done = command_line("ask", "Read the text in this picture aloud", "--file", str(SIGN), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.index("image-to-text") < done.stdout.index("text-to-speech")
     assert "HARBOUR FERRY" in done.stdout
@@ -129,7 +106,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dic
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
-        env=_env(folder),
+        env=environment(folder),
     )
     try:
         assert process.stdout is not None
@@ -146,14 +123,14 @@ def test_up_tells_its_addresses_and_ps_its_experts(served: tuple[Path, dict[str,
     folder, said = served
     assert said["url"].startswith("http://127.0.0.1:")
     assert said["dashboard"].startswith("http://127.0.0.1:")
-    experts = _json(_cli("ps", "--json", folder=folder))
+    experts = _json(command_line("ps", "--json", folder=folder))
     assert {"embedded/rapidocr", "embedded/espeak-ng"} <= {expert["model"] for expert in experts}
-    assert "embedded/rapidocr" in _cli("ps", folder=folder).stdout
+    assert "embedded/rapidocr" in command_line("ps", folder=folder).stdout
 
 
 def test_a_second_up_is_refused(served: tuple[Path, dict[str, Any]]) -> None:
     folder, said = served
-    done = _cli("up", folder=folder)
+    done = command_line("up", folder=folder)
     assert done.returncode == 1
     assert said["url"] in done.stderr
 
@@ -161,7 +138,7 @@ def test_a_second_up_is_refused(served: tuple[Path, dict[str, Any]]) -> None:
 def test_ask_uses_the_server_that_runs(served: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = served
     account = _json(
-        _cli("ask", "Read the text in /examples/sign.png aloud", "--json", folder=folder, seconds=60)
+        command_line("ask", "Read the text in /examples/sign.png aloud", "--json", folder=folder, seconds=60)
     )
     assert [task["task"] for task in account["plan"]] == ["image-to-text", "text-to-speech"]
     assert [outcome["status"] for outcome in account["outcomes"]] == ["done", "done"]
@@ -172,7 +149,7 @@ def test_ask_uses_the_server_that_runs(served: tuple[Path, dict[str, Any]]) -> N
 
 def test_ask_tells_a_refusal_in_one_line(served: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = served
-    done = _cli("ask", "Show me the edges of /examples/absent.png", folder=folder, seconds=60)
+    done = command_line("ask", "Show me the edges of /examples/absent.png", folder=folder, seconds=60)
     assert done.returncode == 1
     assert "upload" in done.stderr
 
@@ -180,7 +157,7 @@ def test_ask_tells_a_refusal_in_one_line(served: tuple[Path, dict[str, Any]]) ->
 def test_chat_keeps_what_was_made(served: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = served
     lines = f"/file {SIGN}\nShow me its edges\n/resources\n/nonsense\n/exit\n"
-    done = _cli("chat", folder=folder, stdin=lines, seconds=60)
+    done = command_line("chat", folder=folder, stdin=lines, seconds=60)
     assert done.returncode == 0, done.stderr
     made = re.findall(r"/images/[0-9a-f]{32}\.png", done.stdout)
     assert len(set(made)) >= 2, "the upload and the edges"
@@ -194,7 +171,7 @@ def test_chat_keeps_what_was_made(served: tuple[Path, dict[str, Any]]) -> None:
 def test_chat_in_json(served: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = served
     lines = "Is this review positive: 'What a lovely film'?\nRead it aloud\n/resources\n"
-    done = _cli("chat", "--json", folder=folder, stdin=lines, seconds=60)
+    done = command_line("chat", "--json", folder=folder, stdin=lines, seconds=60)
     first, second, resources = [json.loads(line) for line in done.stdout.splitlines()]
     assert first["outcomes"][0]["task"] == "text-classification"
     assert isinstance(second["answer"], str)
@@ -203,6 +180,6 @@ def test_chat_in_json(served: tuple[Path, dict[str, Any]]) -> None:
 
 def test_down_stops_it(served: tuple[Path, dict[str, Any]]) -> None:
     folder, said = served
-    assert _json(_cli("down", "--json", folder=folder, seconds=90)) == {"stopped": said["pid"]}
-    assert _json(_cli("down", "--json", folder=folder)) == {"stopped": None}
-    assert _cli("ps", folder=folder).returncode == 1
+    assert _json(command_line("down", "--json", folder=folder, seconds=90)) == {"stopped": said["pid"]}
+    assert _json(command_line("down", "--json", folder=folder)) == {"stopped": None}
+    assert command_line("ps", folder=folder).returncode == 1

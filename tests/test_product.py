@@ -156,6 +156,7 @@ def test_each_replica_logs_with_the_runs_id(http: httpx2.Client, home: Path) -> 
     named = {path.name for path in logs.glob("replica_*.log") if run in path.read_text(encoding="utf-8")}
     assert any("rapidocr" in name for name in named), named
     assert any("espeak" in name for name in named), named
+    assert any("artifacts" in name for name in named), named
     assert any("hugginggpt" in name for name in named), named
 
 

@@ -242,7 +242,8 @@ def deploy(
     if as_json:
         _print({"experts": deployed})
     else:
-        _console().print(f"{len(deployed)} experts are deployed: {', '.join(deployed)}", soft_wrap=True)
+        count = f"{len(deployed)} experts are" if len(deployed) != 1 else "1 expert is"
+        _console().print(f"{count} deployed: {', '.join(deployed)}", soft_wrap=True)
 
 
 if os.environ.get("COLUMNS") is None and not sys.stdout.isatty():
