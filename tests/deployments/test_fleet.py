@@ -1,0 +1,199 @@
+"""Cards become Serve applications, and Serve's states become ours; Serve itself is left out."""
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.serve.schema import ApplicationStatus
+
+from deployments import fleet
+from deployments.artifacts import Artifacts
+from deployments.errors import FleetError
+from deployments.expert import Expert
+from deployments.media import Limits
+from model_catalog.card import ModelCard
+from model_catalog.catalog import Catalog
+from tests.support.cluster import card
+
+ECHO = card("echo", "text-to-speech", "Echo")
+LIMITS = Limits(max_bytes=7)
+
+
+class FakeServe:
+    """Remembers what was asked of Serve."""
+
+    def __init__(self, applications: dict[str, Any] | None = None) -> None:
+        self.applications = applications or {}
+        self.ran: list[str] = []
+        self.deleted: list[str] = []
+        self.told: list[str] = []
+        self.error: Exception | None = None
+
+    def status(self) -> Any:
+        return SimpleNamespace(applications=self.applications)
+
+    def run_many(self, apps: Sequence[Any]) -> None:
+        self.ran += [app.name for app in apps]
+        if self.error is not None:
+            raise self.error
+
+    def delete(self, name: str) -> None:
+        self.deleted.append(name)
+
+    def get_app_handle(self, name: str) -> Any:
+        assert name == fleet.CONTROLLER
+
+        def broadcast(method: str) -> Any:
+            self.told.append(method)
+            return SimpleNamespace(results=lambda timeout_s: [])
+
+        return SimpleNamespace(broadcast=broadcast)
+
+
+@pytest.fixture
+def faked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FakeServe]:
+    """Puts a fake in Serve's place, with these applications."""
+
+    def put(**applications: Any) -> FakeServe:
+        fake = FakeServe(applications)
+        for name in ("status", "run_many", "delete", "get_app_handle"):
+            monkeypatch.setattr(fleet.serve, name, getattr(fake, name))  # type: ignore[attr-defined]
+        return fake
+
+    return put
+
+
+def _options(app: Any) -> Any:
+    return app._bound_deployment
+
+
+def _application(status: str, message: str = "", **deployments: tuple[dict[str, int], str]) -> Any:
+    """An application as Serve tells it; of each deployment its replicas by state, and its message."""
+    made = {
+        name: SimpleNamespace(replica_states=states, message=said)
+        for name, (states, said) in deployments.items()
+    }
+    return SimpleNamespace(status=ApplicationStatus(status), message=message, deployments=made)
+
+
+# Applications ------------------------------------------------------------------------------------------
+
+
+def test_an_application_is_named_by_task_and_model_and_no_two_alike() -> None:
+    assert fleet.app_name(ECHO) == "text-to-speech--test--echo"
+    names = [fleet.app_name(item) for item in Catalog.shipped()]
+    assert len(set(names)) == len(names)
+    assert not {fleet.ARTIFACTS, fleet.CONTROLLER} & set(names)
+    assert not [name for name in names if "/" in name]
+
+
+def test_an_expert_holds_what_its_card_says() -> None:
+    held = ECHO.model_copy(
+        update={"gpu": 0.25, "cpus": 0.5, "resources": {"vision": 0.1}, "batch_size": 8, "max_queued": 5}
+    )
+    deployment = _options(fleet.expert_app(held, LIMITS))
+    assert deployment.func_or_class is Expert or deployment.func_or_class.__name__ == "Expert"
+    assert deployment.name == "text-to-speech--echo"
+    assert deployment.init_args == (held, LIMITS)
+    assert deployment.max_ongoing_requests == 16
+    assert deployment.max_queued_requests == 5
+    options = deployment.ray_actor_options
+    assert (options["num_cpus"], options["num_gpus"], options["resources"]) == (0.5, 0.25, {"vision": 0.1})
+
+
+def test_a_single_input_at_a_time_still_lets_the_next_be_decoded() -> None:
+    assert _options(fleet.expert_app(ECHO)).max_ongoing_requests == 2
+
+
+def test_the_artifacts_lie_where_they_are_put() -> None:
+    deployment = _options(fleet.artifacts_app("/data", LIMITS, {"head": 0.1}))
+    assert deployment.func_or_class.__name__ == Artifacts.__name__
+    assert deployment.init_args == ("/data", LIMITS)
+    assert deployment.ray_actor_options["num_cpus"] == 0
+    assert deployment.ray_actor_options["resources"] == {"head": 0.1}
+    assert not _options(fleet.artifacts_app("/data")).ray_actor_options["resources"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"runner": None}, "this release has no runner for it"),
+        ({"runner": "no-such-runner"}, "this release has no runner for it"),
+        ({"requires": ("no_such_module", "json")},
+         "its runner needs no_such_module: pip install 'hugginggpt-serve[embedded]'"),
+    ],
+)  # fmt: skip
+def test_what_this_machine_cannot_run_says_why(changes: dict[str, Any], reason: str) -> None:
+    item = ECHO.model_copy(update=changes)
+    assert fleet.obstacle(item) == reason
+    with pytest.raises(FleetError, match="test/echo cannot be deployed: ") as caught:
+        fleet.expert_app(item)
+    assert reason in caught.value.message
+    assert fleet.obstacle(ECHO) is None
+
+
+# Deploying ---------------------------------------------------------------------------------------------
+
+
+def test_deploying_tells_a_controller_that_is_there(faked: Callable[..., FakeServe]) -> None:
+    serve = faked(hugginggpt=_application("RUNNING"))
+    fleet.deploy([ECHO])
+    assert serve.ran == ["text-to-speech--test--echo"]
+    assert serve.told == ["refresh"]
+    fleet.undeploy(ECHO)
+    assert serve.deleted == ["text-to-speech--test--echo"]
+    assert serve.told == ["refresh", "refresh"]
+
+
+def test_without_a_controller_nobody_is_told(faked: Callable[..., FakeServe]) -> None:
+    serve = faked()
+    fleet.deploy([ECHO])
+    assert serve.ran
+    assert serve.told == []
+
+
+def test_one_that_cannot_run_here_keeps_all_from_being_deployed(faked: Callable[..., FakeServe]) -> None:
+    serve = faked()
+    with pytest.raises(FleetError):
+        fleet.deploy([ECHO, ECHO.model_copy(update={"runner": None})])
+    assert serve.ran == []
+
+
+def test_an_application_that_does_not_become_ready(faked: Callable[..., FakeServe]) -> None:
+    serve = faked(hugginggpt=_application("RUNNING"))
+    serve.error = RuntimeError("the constructor failed")
+    with pytest.raises(FleetError, match="did not become ready: the constructor failed"):
+        fleet.deploy([ECHO])
+
+
+# States ------------------------------------------------------------------------------------------------
+
+
+def test_status_tells_every_experts_state(faked: Callable[..., FakeServe]) -> None:
+    faked(
+        hugginggpt=_application("RUNNING"),
+        artifacts=_application("RUNNING"),
+        well=_application("RUNNING", d=({"RUNNING": 2, "STARTING": 1}, "")),
+        broken=_application("DEPLOY_FAILED", "the weights are missing", d=({"STOPPING": 1}, "detail")),
+        waiting=_application("DEPLOYING", "", d=({"STARTING": 1}, "no node has a GPU left")),
+        replaced=_application("UNHEALTHY", "", d=({"RUNNING": 1}, "one replica died")),
+    )
+    states = fleet.status()
+    assert set(states) == {"well", "broken", "waiting", "replaced"}
+    assert states["well"] == fleet.ExpertStatus("well", "RUNNING", "", 2)
+    assert states["broken"] == fleet.ExpertStatus("broken", "DEPLOY_FAILED", "the weights are missing", 0)
+    assert states["waiting"].message == "no node has a GPU left"
+    assert {name: fleet.serving(state) for name, state in states.items()} == {
+        "well": True,
+        "broken": False,
+        "waiting": False,
+        "replaced": True,
+    }
+
+
+def test_every_embedded_expert_of_the_catalog_can_be_bound() -> None:
+    embedded: list[ModelCard] = [item for item in Catalog.shipped() if item.embedded]
+    targets = fleet.targets(embedded, LIMITS)
+    assert [target.name for target in targets] == [fleet.app_name(item) for item in embedded]
+    assert all(target.route_prefix is None for target in targets)
