@@ -41,7 +41,8 @@ def install(settings: Settings, address: str, experts: Sequence[str]) -> list[st
             f"The cluster at {address} asks for its token; put it into ~/.ray/auth_token or RAY_AUTH_TOKEN."
         ) from None
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ControllerError(f"No Ray cluster answers at {address}: {str(error).splitlines()[0]}") from None
+        said = str(error).partition("\n")[0]
+        raise ControllerError(f"No Ray cluster answers at {address}: {said}") from None
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # of this process alone
     try:
         known = app.catalog(settings)
@@ -68,7 +69,7 @@ def _reach(address: str) -> None:
         ControllerError: nobody does.
 
     """
-    host, _, port = address.rpartition(":")
+    host, _, port = address.rpartition("/")[2].rpartition(":")
     if not port.isdecimal():
         return
     try:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -132,7 +132,7 @@ class Controller:
         _check(plan)
         return plan
 
-    async def run(self, request: Request, host: str = "") -> AsyncIterator[Event]:
+    async def run(self, request: Request, host: str = "") -> AsyncGenerator[Event]:
         """Run a request and tell its steps; closing the iterator cancels everything, down to the models.
 
         Args:
@@ -168,6 +168,8 @@ class Controller:
         except Exception as error:
             ended = "refused" if isinstance(error, HuggingGPTError) and error.status < 500 else "failed"
             run.emit(RunFailed(run=run.id, error=failure(error)))
+            if not isinstance(root(error), HuggingGPTError):
+                logger.exception("run %s met an unexpected error", run.id)
             raise
         finally:
             run.emit(None)

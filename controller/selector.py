@@ -89,11 +89,13 @@ class Selector:
         job = f"{task.task} ({task.want})" if task.want else task.task
         if not cards:
             return f"The catalog has no model for {job}; leave that part out, or add a model for it."
-        first = cards[0]
-        count = f"None of the catalog's {len(cards)} models" if len(cards) > 1 else "The catalog's only model"
-        verb = "run" if len(cards) > 1 else "runs"
+        first, why = cards[0].id, self.fleet.obstacle(cards[0])
+        if len(cards) > 1:
+            count = f"None of the catalog's {len(cards)} models for {job} run here"
+            told = f"{count}. The first by downloads is {first}: {why}."
+        else:
+            told = f"The catalog's only model for {job}, {first}, does not run here: {why}."
         return (
-            f"{count} for {job} {verb} here. "
-            f"The first by downloads is {first.id}: {self.fleet.obstacle(first)}. "
-            f"Deploy one that this cluster can run (hugginggpt deploy --expert ID), or leave that part out."
+            f"{told} Deploy one that this cluster can run (hugginggpt deploy --expert ID), "
+            "or leave that part out."
         )

@@ -102,12 +102,23 @@ def _record() -> Path:
     return user_state_path("hugginggpt") / "server.json"
 
 
+def _began(pid: int) -> int:
+    """When a process began, in clock ticks since the machine did: tells it from a later one of its number.
+
+    Raises:
+        OSError: there is no such process.
+
+    """
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return int(stat.rpartition(")")[2].split()[19])
+
+
 @contextmanager
 def announced(server: Server) -> Iterator[None]:
     """Let other commands of this user find the server while it runs."""
     record = _record()
     record.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    record.write_text(json.dumps(asdict(server)), encoding="utf-8")
+    record.write_text(json.dumps(asdict(server) | {"began": _began(server.pid)}), encoding="utf-8")
     try:
         yield
     finally:
@@ -115,13 +126,14 @@ def announced(server: Server) -> Iterator[None]:
 
 
 def running() -> Server | None:
-    """The server this user started with ``up``, if its process is alive."""
+    """The server this user started with ``up``, if its process is alive; never another one of its number."""
     try:
-        server = Server(**json.loads(_record().read_text(encoding="utf-8")))
-        os.kill(server.pid, 0)
-    except (OSError, ValueError, TypeError):
+        known = json.loads(_record().read_text(encoding="utf-8"))
+        began = known.pop("began")
+        server = Server(**known)
+        return server if _began(server.pid) == began else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return server
 
 
 def stop(server: Server) -> bool:

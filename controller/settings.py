@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="HUGGINGGPT_", extra="forbid", frozen=True, populate_by_name=True
+        env_prefix="HUGGINGGPT_", env_ignore_empty=True, extra="forbid", frozen=True, populate_by_name=True
     )
 
     host: str = "127.0.0.1"

@@ -67,7 +67,7 @@ async def hugginggpt(request: Request) -> dict[str, str]:
 
 
 def _tagless(message: str) -> str:
-    """The message without HTML tags in it: HuggingGPT's web client shows it as HTML, whatever a model wrote."""
+    """The message without HTML tags: HuggingGPT's web client shows it as HTML, whatever a model wrote."""
     return _TAG.sub("&lt;", message)
 
 

@@ -1,6 +1,7 @@
 """Runs: a request in, its events or its whole account out."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Request
@@ -12,14 +13,13 @@ from starlette.responses import Response
 from controller.api.body import backend, read
 from controller.controller import Controller
 from controller.errors import AttachmentError, RequestError
-from controller.events import Event, PlanDone, RunDone
+from controller.events import Event, PlanDone, RunDone, RunFailed
 from controller.failure import failure, root
 from controller.files import local_path
 from controller.outcome import Artifact
 from controller.request import MAX_MESSAGES, Attachment, Message
 from controller.request import Request as Conversation
 from deployments.errors import NotFoundError
-from model_catalog.errors import HuggingGPTError
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
@@ -74,12 +74,12 @@ async def _attachment(controller: Controller, value: str, host: str) -> Attachme
     return Attachment(path=path, modality=found.modality)
 
 
-async def _sse(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
+async def _sse(events: AsyncGenerator[Event]) -> AsyncIterator[bytes]:
     """Each event as a server-sent event; a run that fails ends with ``run.failed``."""
     number = 0
-    try:
+    async with aclosing(events):
         async for event in events:
             yield format_sse_event(data_str=event.model_dump_json(), event=event.type, id=str(number))
             number += 1
-    except HuggingGPTError:
-        return  # told by run.failed already
+            if isinstance(event, RunFailed):
+                return  # the error itself comes next, and has been told

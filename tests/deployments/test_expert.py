@@ -1,7 +1,6 @@
 """The expert deployment's class, without Serve around it."""
 
 import asyncio
-import logging
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ from deployments.runners.base import Runner
 from model_catalog.card import ModelCard
 from tests.deployments.samples import PICTURES
 from tests.support.cluster import card
+from tests.support.logs import recorded
 
 HERE = "tests.deployments.test_expert"
 BOUND_S = 20.0
@@ -179,28 +179,11 @@ async def test_what_goes_wrong_in_a_model_comes_out_in_our_words(
     assert (await expert.infer(_call("well"))).text == "well", "the next call is answered"
 
 
-async def test_a_models_long_words_are_cut_and_its_traceback_is_logged(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    with (
-        caplog.at_level(logging.ERROR, "ray.serve"),
-        _propagated(),
-        pytest.raises(ExpertError) as caught,
-    ):
+async def test_a_models_long_words_are_cut_and_its_traceback_is_logged() -> None:
+    with recorded(module.logger) as records, pytest.raises(ExpertError) as caught:
         await _expert("Answers").infer(_call("raises"))
     assert len(caught.value.message) == 500
-    assert any(record.exc_info for record in caplog.records)
-
-
-class _propagated:  # noqa: N801
-    """Ray keeps its logger's records to itself; a test wants to see them."""
-
-    def __enter__(self) -> None:
-        self._before = module.logger.propagate
-        module.logger.propagate = True
-
-    def __exit__(self, *_: object) -> None:
-        module.logger.propagate = self._before
+    assert [record.exc_info is not None for record in records] == [True]
 
 
 def test_what_cannot_be_loaded_says_why() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import selectors
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, ParamSpec, cast
@@ -12,15 +12,20 @@ from unittest import mock
 from ray.exceptions import ActorDiedError, ObjectLostError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RequestCancelledError
 
-from controller import dispatcher
+from controller import controller, dispatcher
 from controller.handles import Response
+from controller.outcome import Outcome
+from controller.plan import Plan
+from controller.planner import Offers, RawTask, Reply
+from controller.request import Request
 from controller.selector import Fleet, Selector
-from deployments.account import Account
+from deployments.account import Account, Artifact
 from deployments.errors import NotFoundError
 from deployments.media import File
 from deployments.result import Call, Result
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
+from model_catalog.tasks import Modality
 
 P = ParamSpec("P")
 
@@ -58,14 +63,15 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 def virtual(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """Run a test of the dispatcher in virtual time: seconds pass at once, and a hang is an error."""
+    """Run a test of runs in virtual time: seconds pass at once, and a hang is an error."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         loop = _Loop()
-        clock = SimpleNamespace(time=loop.time)
+        clock = SimpleNamespace(time=loop.time, perf_counter=loop.time)
         with (
             mock.patch.object(dispatcher, "time", clock),
+            mock.patch.object(controller, "time", clock),
             asyncio.Runner(loop_factory=lambda: loop) as runner,
         ):
             runner.run(cast("Any", test(*args, **kwargs)))
@@ -261,6 +267,91 @@ def answer(card: ModelCard, text: str = "") -> Result:
 def answers(called: Called) -> Result:
     """The script of experts that answer at once."""
     return answer(called.card)
+
+
+@dataclass(slots=True)
+class FakeCluster(FakeExperts):
+    """A cluster whose fleet, files and experts a test names."""
+
+    files: dict[str, Modality] = field(default_factory=dict)
+    fleet: Fleet = field(default_factory=Fleet)
+    stat_error: Exception | None = None
+
+    async def refresh(self) -> Fleet:
+        """See ``controller.controller.Cluster``."""
+        return self.fleet
+
+    async def experts(self) -> list[dict[str, Any]]:
+        """See ``controller.controller.Cluster``."""
+        return [{"model": model} for model in sorted(self.fleet.running)]
+
+    async def stat(self, path: str) -> Artifact:
+        """See ``controller.controller.Cluster``."""
+        await asyncio.sleep(0)
+        if self.stat_error is not None:
+            raise self.stat_error
+        if path not in self.files:
+            raise wrapped(NotFoundError(f"There is no file {path!r} here."))
+        return Artifact(path=path, modality=self.files[path], media_type="x/y", size=1)
+
+
+@dataclass(slots=True)
+class FakePlanner:
+    """Plans what it is told to; an exception among the steps is raised, an event is waited for."""
+
+    steps: Sequence[Mapping[str, Any] | Reply | Exception | asyncio.Event] = ()
+    streamed: bool = False
+    name: str = "fake brain"
+    offered: list[ModelCard] = field(default_factory=list)
+    closed: bool = False
+
+    async def plan(self, request: Request, offers: Offers) -> AsyncIterator[RawTask | Reply]:
+        """See ``controller.planner.Planner``."""
+        self.offered += offers("fill-mask")
+        try:
+            for step in self.steps:
+                if isinstance(step, asyncio.Event):
+                    await step.wait()
+                elif isinstance(step, Exception):
+                    raise step
+                else:
+                    yield step
+        finally:
+            self.closed = True
+
+
+@dataclass(slots=True)
+class FakeResponder:
+    """Answers in these pieces, and remembers what it was told."""
+
+    pieces: Sequence[str | Exception] = ("All ", "done.")
+    name: str = "fake brain"
+    told: list[tuple[Request, Plan, tuple[Outcome, ...]]] = field(default_factory=list)
+
+    async def respond(self, request: Request, plan: Plan, outcomes: Sequence[Outcome]) -> AsyncIterator[str]:
+        """See ``controller.responder.Responder``."""
+        self.told.append((request, plan, tuple(outcomes)))
+        for piece in self.pieces:
+            await asyncio.sleep(0)
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+
+@dataclass(slots=True)
+class FakeMeter:
+    """Remembers the figures of runs and tasks."""
+
+    runs: list[tuple[str, dict[str, float]]] = field(default_factory=list)
+    tasks: list[Outcome] = field(default_factory=list)
+
+    def run(self, outcome: str, seconds: dict[str, float]) -> None:
+        """See ``controller.controller.Meter``."""
+        self.runs.append((outcome, dict(seconds)))
+
+    def task(self, outcome: Outcome) -> None:
+        """See ``controller.controller.Meter``."""
+        self.tasks.append(outcome)
 
 
 def selector(cards: Sequence[ModelCard], top_k: int = 3) -> Selector:

@@ -1,0 +1,108 @@
+"""The selector: filter, rank, take K, and why."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.errors import NoExpertError
+from controller.plan import Task
+from controller.selector import TOP_K, Fleet, Selector
+from model_catalog.card import Figure, ModelCard
+from model_catalog.catalog import Catalog
+from tests.support.cluster import card
+
+CARDS = [card(f"m{n}", "image-to-text", "Echo", downloads=n) for n in range(6)]
+OCR = card("ocr", "image-to-text", "Echo", downloads=99).model_copy(update={"yields": "ocr"})
+
+
+def _selector(cards: list[ModelCard], running: set[str] | None = None, k: int = TOP_K) -> Selector:
+    made = Selector(Catalog(cards), k)
+    names = running if running is not None else {item.id.partition("/")[2] for item in cards}
+    made.fleet = Fleet(frozenset(f"test/{name}" for name in names))
+    return made
+
+
+def _task(**more: str) -> Task:
+    return Task("image-to-text", 0, {"image": "/images/x.png"}, **more)  # type: ignore[arg-type]
+
+
+def _ids(cards: tuple[ModelCard, ...]) -> list[str]:
+    return [item.id.partition("/")[2] for item in cards]
+
+
+def test_the_first_by_downloads_is_taken_of_what_runs() -> None:
+    selection = _selector(CARDS, {"m0", "m2", "m3", "m4"}).select(_task())
+    assert _ids(selection.candidates) == ["m4", "m3", "m2"], "K are taken of those that run"
+    assert selection.reason == "most downloads among the models that can run here"
+    choice = selection.choice(selection.candidates[0])
+    assert (choice.model, choice.reason) == ("test/m4", selection.reason)
+    assert choice.candidates == ("test/m4", "test/m3", "test/m2")
+    assert selection.choice(selection.candidates[1], "because").reason == "because"
+
+
+def test_a_model_named_in_the_plan_is_taken_first() -> None:
+    selection = _selector(CARDS).select(_task(model="test/m4"))
+    assert _ids(selection.candidates) == ["m4", "m5", "m3"]
+    assert selection.reason == "named in the plan"
+
+
+@pytest.mark.parametrize("named", ["test/m0", "test/other", "", "m5"])
+def test_a_model_that_is_no_candidate_is_not_taken(named: str) -> None:
+    selection = _selector(CARDS).select(_task(model=named))
+    assert _ids(selection.candidates) == ["m5", "m4", "m3"]
+    assert selection.reason.startswith("most downloads")
+
+
+def test_the_only_one_says_so() -> None:
+    assert _selector(CARDS, {"m1"}).select(_task()).reason == "the only model that can run this task here"
+    assert _selector(CARDS, k=1).select(_task()).reason == "the only model that can run this task here"
+
+
+def test_a_wanted_job_leaves_only_those_that_do_it() -> None:
+    both = _selector([*CARDS, OCR])
+    assert _ids(both.select(_task(want="ocr")).candidates) == ["ocr"]
+    assert _ids(both.offers("image-to-text", "ocr")) == ["ocr"]
+    assert _ids(both.offers("image-to-text")) == ["m5", "m4", "m3"], "what reads comes behind what describes"
+    assert both.offers("text-to-video") == ()
+
+
+@pytest.mark.parametrize(
+    ("cards", "want", "words"),
+    [
+        ([], None, "The catalog has no model for image-to-text; leave that part out"),
+        (CARDS, "ocr", "The catalog has no model for image-to-text (ocr);"),
+        (CARDS[:1], None, "The catalog's only model for image-to-text, test/m0, does not run here: "
+                          "it is not deployed. Deploy one"),
+        (CARDS, None, "None of the catalog's 6 models for image-to-text run here. "
+                      "The first by downloads is test/m5: its deployment is UNHEALTHY."),
+    ],
+)  # fmt: skip
+def test_what_no_model_can_run_says_why_and_what_to_do(
+    cards: list[ModelCard], want: str | None, words: str
+) -> None:
+    selector = _selector(cards)
+    selector.fleet = Fleet(obstacles={"test/m5": "its deployment is UNHEALTHY"})
+    with pytest.raises(NoExpertError) as caught:
+        selector.select(_task(**({"want": want} if want else {})))
+    assert caught.value.message.startswith(words)
+    assert "leave that part out" in caught.value.message
+    assert caught.value.status == 503
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.none() | st.integers(0, 5)), max_size=12),
+    st.sets(st.integers(0, 11)),
+    st.integers(1, 5),
+)
+def test_candidates_are_the_best_of_what_runs(
+    figures: list[tuple[int, int | None]], running: set[int], k: int
+) -> None:
+    cards = [
+        card(f"m{n}", "translation", "Echo").model_copy(
+            update={"downloads": None if down is None else Figure(value=down, date="2026")}
+        )
+        for n, (_, down) in enumerate(figures)
+    ]
+    offers = _selector(cards, {f"m{n}" for n in running}, k).offers("translation")
+    runs = sorted((item for n, item in enumerate(cards) if n in running), key=lambda item: item.rank)
+    assert list(offers) == runs[:k]

@@ -1,0 +1,240 @@
+"""Settings: where they come from, which wins, and what is refused."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from controller.errors import SettingsError
+from controller.settings import FILE, Settings, load
+
+KEY = "sk-very-secret-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory without settings, and an environment without any."""
+    for name in os.environ:
+        if name.upper().startswith("HUGGINGGPT_") or name.upper() in (
+            "OPENAI_API_KEY",
+            "HUGGINGFACE_ACCESS_TOKEN",
+        ):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _write(folder: Path, text: str, name: str = FILE) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _refusal(*args: Any, **overrides: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(*args, **overrides)
+    assert caught.value.__suppress_context__, "nothing is shown of what was read"
+    return caught.value.message
+
+
+# Sources -----------------------------------------------------------------------------------------------
+
+
+def test_the_defaults_run_on_a_bare_laptop() -> None:
+    made = load()
+    assert (made.host, made.port, made.dashboard_port) == ("127.0.0.1", 8000, 8265)
+    assert made.run_seconds < 180, "HuggingGPT's own client gives up then"
+    assert made.task_seconds < made.run_seconds
+    assert (made.experts, made.origins, made.catalog) == ((), (), None)
+    assert made.openai_api_key is None
+    assert made.data_dir.is_absolute()
+
+
+def test_the_environment_wins_over_the_file_and_the_command_line_over_both(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(folder, 'port = 1\ntop_k = 1\nmax_tasks = 1\nexperts = ["a/b", "c/d"]\n')
+    monkeypatch.setenv("HUGGINGGPT_TOP_K", "2")
+    monkeypatch.setenv("HUGGINGGPT_MAX_TASKS", "2")
+    made = load(max_tasks=3, host=None)
+    assert (made.port, made.top_k, made.max_tasks) == (1, 2, 3)
+    assert made.experts == ("a/b", "c/d")
+    assert made.host == "127.0.0.1", "None means not given"
+    assert type(made) is Settings
+    assert load(port=0x1F90).port == 8080
+
+
+def test_the_file_is_the_named_one_then_the_environments_then_the_one_here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load().port == 8000
+    _write(folder, "port = 1")
+    assert load().port == 1
+    monkeypatch.setenv("HUGGINGGPT_CONFIG", str(_write(folder, "port = 2", "other.toml")))
+    assert load().port == 2
+    assert load(_write(folder, "port = 3", "named.toml")).port == 3
+    monkeypatch.setenv("HUGGINGGPT_CONFIG", "")
+    assert load().port == 1
+
+
+def test_lists_and_tables_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUGGINGGPT_EXPERTS", '["a/b"]')
+    monkeypatch.setenv("HUGGINGGPT_CONTROLLER_RESOURCES", '{"head": 0.5}')
+    monkeypatch.setenv("HUGGINGGPT_DATA_DIR", "here")
+    made = load()
+    assert (made.experts, made.controller_resources, made.data_dir) == (("a/b",), {"head": 0.5}, Path("here"))
+
+
+def test_an_empty_variable_says_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(folder, "port = 1")
+    monkeypatch.setenv("HUGGINGGPT_PORT", "")
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    made = load()
+    assert (made.port, made.openai_api_key) == (1, None)
+
+
+@pytest.mark.parametrize(
+    "text", [f'openai_api_key = "{KEY}"', f'OPENAI_API_KEY = "{KEY}"'], ids=["field", "HuggingGPT's"]
+)
+def test_keys_may_come_from_the_file(folder: Path, text: str) -> None:
+    _write(folder, text)
+    made = load()
+    assert made.openai_api_key is not None
+    assert made.openai_api_key.get_secret_value() == KEY
+
+
+def test_keys_have_huggingggpts_own_names_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("HUGGINGFACE_ACCESS_TOKEN", "hf_secret")
+    made = load()
+    assert made.openai_api_key is not None
+    assert made.openai_api_key.get_secret_value() == KEY
+    assert made.huggingface_access_token is not None
+    assert made.huggingface_access_token.get_secret_value() == "hf_secret"
+
+
+# Secrets -----------------------------------------------------------------------------------------------
+
+
+def test_keys_show_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("HUGGINGFACE_ACCESS_TOKEN", KEY)
+    made = load()
+    for shown in (repr(made), str(made), made.model_dump_json(), repr(made.model_dump())):
+        assert KEY not in shown
+
+
+def test_a_public_copy_holds_no_key_and_can_travel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    made = load(port=9)
+    public = made.public()
+    assert (public.openai_api_key, public.huggingface_access_token, public.port) == (None, None, 9)
+    assert KEY.encode() not in pickle.dumps(public)
+    assert pickle.loads(pickle.dumps(public)) == public
+    assert made.openai_api_key is not None, "the original keeps it"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (f'port = "{KEY}"', "port"),
+        (f'openai_api_key = ["{KEY}"]', "openai_api_key"),
+        (f'host = 7\ntop_k = "{KEY}"', "top_k"),
+        (f'openai_key = "{KEY}"', "openai_key"),
+        (f'[openai]\nkey = "{KEY}"', "openai"),
+        (f'openai_api_key = "{KEY}" oops', FILE),
+        (f'openai_api_key = "{KEY}', FILE),
+        (f"{KEY} = = 1", FILE),
+    ],
+)
+def test_a_refusal_names_the_setting_and_never_its_value(folder: Path, text: str, name: str) -> None:
+    _write(folder, text)
+    message = _refusal()
+    assert name in message
+    assert KEY not in message
+
+
+# What is refused ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
+def test_loopback_may_be_listened_on(host: str) -> None:
+    assert load(host=host).host == host
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "::", "192.168.1.5", "10.0.0.1", "example.com", "localhost.example.com", "", " 127.0.0.1",
+     "127.0.0.1:80", "127.1", "fe80::1", "2001:db8::1", "LOCALHOST.", "0"],
+)  # fmt: skip
+def test_nothing_else_may(host: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for_file = _write(folder, f'host = "{host}"', "x.toml")
+    for message in (_refusal(host=host), _refusal(for_file)):
+        assert "setting 'host'" in message
+        assert "SSH tunnel" in message
+    if host:
+        monkeypatch.setenv("HUGGINGGPT_HOST", host)
+        assert "SSH tunnel" in _refusal()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", 0),
+        ("port", 65536),
+        ("dashboard_port", -1),
+        ("top_k", 0),
+        ("max_tasks", 0),
+        ("max_tasks", 1001),
+        ("run_seconds", 0),
+        ("run_seconds", float("inf")),
+        ("task_seconds", -1),
+        ("task_seconds", float("nan")),
+        ("max_body_bytes", 1),
+        ("max_upload_bytes", 0),
+        ("allow_client_llm", "perhaps"),
+        ("experts", "a/b"),
+        ("controller_resources", {"head": "much"}),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(name: str, value: Any) -> None:
+    assert f"setting '{name}" in _refusal(**{name: value})
+
+
+def test_every_fault_is_told(folder: Path) -> None:
+    _write(folder, 'port = 0\ntopk = 3\nhost = "::"\n')
+    message = _refusal()
+    assert all(name in message for name in ("'port'", "'topk'", "'host'"))
+
+
+@pytest.mark.parametrize("text", ["port = ", "= 1", "[port", "port = 1\nport = 2", "\x00"])
+def test_what_is_no_toml_says_where(folder: Path, text: str) -> None:
+    _write(folder, text)
+    assert f"The settings file {FILE} is no valid TOML" in _refusal()
+
+
+def test_a_file_in_another_encoding(folder: Path) -> None:
+    (folder / FILE).write_bytes(b'host = "\xff"')
+    assert "is no valid TOML" in _refusal()
+
+
+def test_a_named_file_must_be_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "absent.toml cannot be read: No such file" in _refusal(folder / "absent.toml")
+    assert "Is a directory" in _refusal(folder)
+    monkeypatch.setenv("HUGGINGGPT_CONFIG", "absent.toml")
+    assert "absent.toml cannot be read" in _refusal()
+
+
+def test_a_list_that_is_no_json_is_refused_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUGGINGGPT_EXPERTS", KEY)
+    message = _refusal()
+    assert "experts" in message
+    assert KEY not in message
+
+
+def test_settings_never_change() -> None:
+    with pytest.raises(ValidationError):
+        load().port = 1  # type: ignore[misc]
