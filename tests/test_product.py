@@ -15,12 +15,11 @@ import psutil
 import pytest
 import ray
 from ray import serve
-from ray.util.state import list_actors
 
 from controller.events import EVENT, Event, RunDone, TaskDone, TaskStarted
 from deployments import fleet
 from model_catalog.catalog import Catalog
-from tests.support.cluster import EXTRA, card, deployed
+from tests.support.cluster import EXTRA, card, deployed, replicas
 from tests.support.signal import Signals
 
 
@@ -28,16 +27,6 @@ def _run(http: httpx2.Client, text: str, **more: Any) -> Any:
     answer = http.post("/v1/runs", json={"messages": [{"role": "user", "content": text}], **more})
     assert answer.status_code == 200, answer.text
     return answer.json()
-
-
-def _controller() -> psutil.Process:
-    """The controller's process, on this machine."""
-    (actor,) = [
-        actor
-        for actor in list_actors(filters=[("state", "=", "ALIVE")], limit=1000)
-        if actor.class_name.startswith("ServeReplica:hugginggpt")
-    ]
-    return psutil.Process(actor.pid)
 
 
 @pytest.fixture
@@ -59,7 +48,8 @@ def test_a_large_picture_through_three_experts_leaves_the_controllers_memory_fla
     )
     _run(http, request.format("/examples/sign.png"))
     path = http.post("/v1/files", files={"file": ("noise.png", stream.getvalue())}).json()["path"]
-    process = _controller()
+    (pid,) = replicas("hugginggpt")
+    process = psutil.Process(pid)
     before = process.memory_full_info().uss
     for _ in range(4):
         outcomes = _run(http, request.format(path))["run"]["outcomes"]

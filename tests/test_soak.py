@@ -9,7 +9,8 @@ import threading
 import httpx2
 import psutil
 import pytest
-from ray.util.state import list_actors
+
+from tests.support.cluster import replicas
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
@@ -19,12 +20,6 @@ REQUESTS = (
     "Is this review positive: 'I loved every minute of it, wonderful!'? And read it aloud",
     "How similar are 'a cat sat' and 'the cat is sitting'?",
 )
-
-
-def _replicas(prefix: str) -> list[int]:
-    """The processes of replicas whose application's name begins so."""
-    actors = list_actors(filters=[("state", "=", "ALIVE")], limit=1000)
-    return [actor.pid for actor in actors if actor.class_name.startswith(f"ServeReplica:{prefix}")]
 
 
 async def _ask(http: httpx2.AsyncClient, text: str) -> dict[str, object]:
@@ -52,8 +47,8 @@ def test_every_run_ends_whole_while_replicas_are_killed(product: str) -> None:
 
     def kill() -> None:
         dice = random.Random(7)
-        while not stop.wait(2.0):
-            victims = _replicas(
+        while not stop.wait(6.0):
+            victims = replicas(
                 dice.choice(("image-to-text", "text-to-speech", "text-classification", "canny"))
             )
             if victims:
@@ -63,7 +58,7 @@ def test_every_run_ends_whole_while_replicas_are_killed(product: str) -> None:
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        told = asyncio.run(_many(product, 200, 6))
+        told = asyncio.run(_many(product, 160, 4))
     finally:
         stop.set()
         killer.join()
@@ -81,8 +76,8 @@ def test_every_run_ends_whole_while_replicas_are_killed(product: str) -> None:
 
 def test_the_controllers_memory_stays_flat_over_many_runs(product: str) -> None:
     asyncio.run(_many(product, 60, 4))
-    (pid,) = _replicas("hugginggpt")
+    (pid,) = replicas("hugginggpt")
     before = psutil.Process(pid).memory_full_info().uss
-    asyncio.run(_many(product, 400, 4))
+    asyncio.run(_many(product, 300, 4))
     grown = psutil.Process(pid).memory_full_info().uss - before
-    assert grown < 24 << 20, f"the controller grew by {grown} bytes over 400 runs"
+    assert grown < 24 << 20, f"the controller grew by {grown} bytes over 300 runs"

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import ray
 from ray import serve
+from ray.util.state import list_actors
 
 from deployments import fleet
 from model_catalog.card import Figure, ModelCard
@@ -53,3 +55,10 @@ def deployed(cards: Sequence[ModelCard]) -> Iterator[None]:
         for item in cards:
             serve.delete(fleet.app_name(item))
         fleet.announce()
+
+
+def replicas(application: str) -> list[int]:
+    """The processes of the replicas whose application's name begins so, on the session's cluster."""
+    dashboard = ray._private.worker._global_node.webui_url  # other clusters may run on this machine
+    actors = list_actors(address=f"http://{dashboard}", filters=[("state", "=", "ALIVE")], limit=1000)
+    return [actor.pid for actor in actors if actor.class_name.startswith(f"ServeReplica:{application}")]
