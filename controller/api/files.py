@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from controller.api.body import backend
@@ -30,7 +30,7 @@ async def upload(request: Request) -> dict[str, Any]:
     """Store a file, sent in the field ``file``; name its ``url`` in a message."""
     try:
         form = await request.form(max_files=1, max_fields=8)
-    except MultiPartException:
+    except HTTPException:  # what Starlette makes of a broken form
         raise RequestError("Send the file as multipart/form-data, in one field called 'file'.") from None
     file = form.get("file")
     if not isinstance(file, UploadFile):

@@ -15,12 +15,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from controller.errors import BodyTooLargeError, ForbiddenError
 from model_catalog.errors import HuggingGPTError
 
-LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1)(:\d{1,5})?"
+LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 """Browser origins that are always allowed: pages of this machine, on any port."""
 
 UPLOADS = "/v1/files"
 _ENVELOPE = 64 << 10  # what multipart adds around an uploaded file
 _DRAINED = 64 << 20  # how much of a refused body is read, so that the client comes to read the answer
+_DIGITS = 18  # a length with more of them is over any limit, and may be too long for int()
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -51,10 +52,19 @@ class Guard:
         path = "/" + scope["path"].lstrip("/")
         scope = {**scope, "path": path, "raw_path": path.encode()}
         body = _Body(receive, self._max_upload + _ENVELOPE if path == UPLOADS else self._max_body)
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         try:
             self._check(scope, body)
-            await self._app(scope, body.receive, send)
+            await self._app(scope, body.receive, noted)
         except HuggingGPTError as error:
+            if begun:
+                raise  # an answer is on its way; the server breaks it off
             await body.drain()
             await _answer(error, send)
 
@@ -71,7 +81,7 @@ class Guard:
                 f"Pages of {origin[:80]!r} may not use this server; add the origin to the setting 'origins'."
             )
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > body.limit:
+        if length.isdecimal() and (len(length) > _DIGITS or int(length) > body.limit):
             raise body.too_large()
 
     def _allowed(self, origin: str) -> bool:

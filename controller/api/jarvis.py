@@ -36,7 +36,7 @@ class JarvisRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=100 * MAX_MESSAGES)]
     api_key: str | None = None
     api_type: str | None = None
     api_endpoint: str | None = None
@@ -83,7 +83,7 @@ async def _conversation(request: Request) -> Conversation:
         raise RequestError(
             "The last message must be the user's request, in words; it is empty or of another role."
         )
-    return Conversation(messages=tuple(body.messages))
+    return Conversation(messages=tuple(body.messages[-MAX_MESSAGES:]))
 
 
 async def _run(request: Request) -> RunDone:
@@ -137,7 +137,7 @@ def _inference(outcome: Outcome) -> Any:
         found["text"] = outcome.text or ""
     if outcome.data is not None and (outcome.artifacts or not isinstance(outcome.data, list)):
         found["predicted"] = outcome.data
-    elif outcome.data is not None and "image-to-text" not in outcome.task:
+    elif outcome.data is not None and not found and "image-to-text" not in outcome.task:
         return outcome.data  # classifications are a bare list of labels and scores
     if outcome.text is not None and not outcome.artifacts:
         found["generated text"] = outcome.text

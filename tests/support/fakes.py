@@ -303,11 +303,13 @@ class FakePlanner:
     streamed: bool = False
     name: str = "fake brain"
     offered: list[ModelCard] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list)
     closed: bool = False
 
     async def plan(self, request: Request, offers: Offers) -> AsyncIterator[RawTask | Reply]:
         """See ``controller.planner.Planner``."""
         self.offered += offers("fill-mask")
+        self.asked.append(request)
         try:
             for step in self.steps:
                 if isinstance(step, asyncio.Event):
