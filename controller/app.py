@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ray import serve
+from ray.serve.config import BackpressureConfig
 from starlette.types import ASGIApp
 
 from controller.api.app import Backend, build
@@ -15,6 +16,7 @@ from controller.rules.planner import EmbeddedPlanner
 from controller.selector import Selector
 from controller.settings import Settings
 from deployments import fleet
+from deployments.errors import FleetError
 from deployments.media import Limits
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
@@ -92,11 +94,13 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
         Ingress,
         name="controller",
         max_ongoing_requests=256,
+        max_queued_requests=256,
+        backpressure_config=BackpressureConfig(status_code=429, retry_after_s=2),
         ray_actor_options={"num_cpus": 0, "resources": dict(settings.controller_resources)},
         health_check_period_s=fleet.HEALTH_PERIOD_S,
         graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=10,
-    ).bind(settings.public(), known)
+        graceful_shutdown_timeout_s=settings.run_seconds,
+    ).bind(settings.public().model_copy(update={"experts": tuple(card.id for card in experts)}), known)
     return [
         serve.RunTarget(artifacts, name=fleet.ARTIFACTS, route_prefix=None),
         *fleet.targets(experts, held),
@@ -104,15 +108,21 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
     ]
 
 
-def install(settings: Settings) -> list[ModelCard]:
-    """Deploy everything on the cluster this process is connected to; returns the experts deployed.
+def install(settings: Settings) -> tuple[list[ModelCard], dict[str, str]]:
+    """Deploy everything on the cluster this process is connected to.
+
+    Returns:
+        The experts that are ready, and why others are not, by the name of their application.
 
     Raises:
         SettingsError: the operator's catalog cannot be read.
-        FleetError: an application did not become ready.
+        FleetError: the controller or the artifacts did not become ready, or no runner fits an expert.
 
     """
     known = catalog(settings)
     experts = chosen(settings, known)
-    fleet.run(applications(settings, known, experts))
-    return experts
+    failed = fleet.run(applications(settings, known, experts))
+    for name in (fleet.ARTIFACTS, fleet.CONTROLLER):
+        if name in failed:
+            raise FleetError(f"The application {name} did not become ready ({failed[name]}).")
+    return [card for card in experts if fleet.app_name(card) not in failed], failed

@@ -32,6 +32,7 @@ def install(settings: Settings, address: str, experts: Sequence[str]) -> list[st
 
     from controller import app
     from deployments import fleet
+    from deployments.errors import FleetError
 
     _reach(address)
     try:
@@ -56,7 +57,10 @@ def install(settings: Settings, address: str, experts: Sequence[str]) -> list[st
                 logging_config={"enable_access_log": False},
             )
             named = settings.model_copy(update={"experts": (*settings.experts, *experts)})
-            cards = app.install(named)
+            cards, failed = app.install(named)
+            if failed:
+                told = "; ".join(f"{name} ({reason})" for name, reason in failed.items())
+                raise FleetError(f"The product is installed, but not every expert became ready: {told}.")
     finally:
         ray.shutdown()
     return [card.id for card in cards]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from controller.dispatcher import Dispatcher
-from controller.errors import AttachmentError, PlanError
+from controller.errors import AttachmentError, DeadlineError, PlanError
 from controller.events import AnswerDelta, Event, LeftOut, PlanDone, PlanTask, RunCreated, RunDone, RunFailed
 from controller.failure import failure, root
 from controller.files import local_path
@@ -27,6 +27,9 @@ from model_catalog.errors import HuggingGPTError
 from model_catalog.tasks import Modality
 
 logger = logging.getLogger("ray.serve")
+
+_GRACE_S = 5.0
+"""What is left for the answer when every task has ended at the run's deadline."""
 
 _READ_AS = {
     Modality.AUDIO: {Modality.AUDIO, Modality.VIDEO},  # a video's sound
@@ -106,6 +109,7 @@ class Controller:
         self._planner = planner
         self._responder = responder
         self._meter = meter
+        selector.look = self.refresh
 
     @property
     def brain(self) -> str:
@@ -115,6 +119,11 @@ class Controller:
     async def refresh(self) -> None:
         """Look up anew which experts run."""
         self.selector.fleet = await self.cluster.refresh()
+
+    def starting(self) -> list[str]:
+        """The experts that were deployed with the controller and have neither come up nor failed yet."""
+        fleet = self.selector.fleet
+        return [model for model in self.settings.experts if model in fleet.starting]
 
     async def plan(self, request: Request) -> Plan | Reply:
         """Plan a request without running it; whether its files exist is not asked.
@@ -160,11 +169,17 @@ class Controller:
         ended = "cancelled"
         try:
             run.emit(RunCreated(run=run.id, brain=self._planner.name))
-            outcomes = await self._execute(run, host)
-            answer = await self._answer(run, outcomes)
+            async with asyncio.timeout(self.settings.run_seconds + _GRACE_S):
+                outcomes = await self._execute(run, host)
+                answer = await self._answer(run, outcomes)
             run.stages["total"] = time.perf_counter() - run.began
             run.emit(RunDone(run=run.id, answer=answer, outcomes=outcomes, seconds=_rounded(run.stages)))
             ended = "done"
+        except TimeoutError:
+            late = DeadlineError("The run's time was over before it had an answer; ask for less at once.")
+            run.emit(RunFailed(run=run.id, error=failure(late)))
+            ended = "failed"
+            raise late from None
         except Exception as error:
             ended = "refused" if isinstance(error, HuggingGPTError) and error.status < 500 else "failed"
             run.emit(RunFailed(run=run.id, error=failure(error)))

@@ -7,6 +7,7 @@ candidate takes over, and whatever was called with the lost response is called a
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any
 from ray.serve.exceptions import RequestCancelledError
 
 from controller import reference
-from controller.errors import DeadlineError
+from controller.errors import DeadlineError, NoExpertError
 from controller.events import Event, TaskChosen, TaskDone, TaskFailed, TaskSkipped, TaskStarted
 from controller.failure import failure, gone, lost, root
 from controller.handles import Experts, Response
@@ -24,10 +25,15 @@ from controller.plan import Task
 from controller.selector import Selection, Selector
 from deployments.account import Account
 from deployments.errors import NotFoundError
-from deployments.result import Call, Result
+from deployments.result import Call
 from model_catalog.card import ModelCard
 
 Emit = Callable[[Event], None]
+
+logger = logging.getLogger("ray.serve")
+
+_GONE = frozenset({"replica_died", "unavailable", "deadline"})
+"""Failures after which the expert may be gone."""
 
 _TOO_LATE_S = 0.05
 """What is left of a run when nothing new is begun: timers may fire a little early."""
@@ -95,6 +101,7 @@ class Dispatcher:
         self._nodes: dict[int, _Node] = {}
         self._files: dict[str, Response] = {}
         self._remade: list[Response] = []
+        self._looks: set[asyncio.Future[None]] = set()
         self._changed = asyncio.Event()
 
     def dispatch(self, task: Task) -> None:
@@ -130,7 +137,7 @@ class Dispatcher:
     async def _drive(self, node: _Node) -> None:
         """See one task through to its outcome."""
         try:
-            node.selection = self._selector.select(node.task)
+            node.selection = await self._select(node.task)
             await self._attempt_all(node, list(node.selection.candidates))
         except asyncio.CancelledError:
             self._cancelled(node)
@@ -140,6 +147,13 @@ class Dispatcher:
         finally:
             if node.outcome is None or node.outcome.status is not Status.DONE:
                 self._drop(node)
+
+    async def _select(self, task: Task) -> Selection:
+        try:
+            return self._selector.select(task)
+        except NoExpertError:
+            await self._selector.look_again()  # one may have come back unnoticed
+            return self._selector.select(task)
 
     async def _attempt_all(self, node: _Node, candidates: list[ModelCard]) -> None:
         """Try the candidates in turn until one answers or none is left."""
@@ -155,11 +169,23 @@ class Dispatcher:
                 continue
             except Exception as error:
                 node.attempts.append(_attempt(card, node.began, failure(error)))
+                self._log(node, card, error)
                 self._recover(node, candidates, error)
             else:
                 node.attempts.append(_attempt(card, node.began))
                 return self._end(node, Status.DONE, account, card)
         return self._end(node, Status.FAILED, error=node.attempts[-1].failure)
+
+    def _log(self, node: _Node, card: ModelCard, error: Exception) -> None:
+        """Log a failed attempt, and have a look at what still runs where the expert itself may be gone."""
+        told = failure(error)
+        unexpected = error if told.code == "internal" else None
+        where = f"run {self._run} task {node.task.id} ({node.task.task})"
+        logger.warning("%s failed on %s: %s", where, card.id, told.code, exc_info=unexpected)
+        if told.code in _GONE:
+            look = asyncio.ensure_future(self._selector.look_again())
+            self._looks.add(look)
+            look.add_done_callback(self._looks.discard)
 
     def _recover(self, node: _Node, candidates: list[ModelCard], error: Exception) -> None:
         """Leave in ``candidates`` what is worth a try after a failed attempt, the next one first."""
@@ -207,8 +233,7 @@ class Dispatcher:
         """
         used = {task_id: self._nodes[task_id].version for task_id in node.task.dep}
         response = self._call(node, card)
-        awaited = response if node.task.type.small else self._experts.store(response)
-        waiter = asyncio.ensure_future(_value(awaited))
+        waiter = asyncio.ensure_future(self._account(response, node.task.type.small))
         try:
             await self._ready(used)
             node.began = time.time()
@@ -221,16 +246,32 @@ class Dispatcher:
             raise
         finally:
             if not waiter.done() or waiter.cancelled() or waiter.exception() is not None:
-                awaited.cancel()
                 response.cancel()
                 waiter.cancel()
                 await asyncio.gather(waiter, return_exceptions=True)
 
+    async def _account(self, response: Response, small: bool) -> Account:
+        """What a call gave: small results directly, media by way of the artifacts."""
+        if small:
+            return Account.of(await response)
+        for again in (True, False):
+            stored = self._experts.store(response)
+            try:
+                account: Account = await stored
+            except Exception as error:
+                if not (again and lost(error)):  # the store may have died, and the result be whole
+                    raise
+            except asyncio.CancelledError:
+                stored.cancel()
+                raise
+            else:
+                return account
+        raise AssertionError("unreachable")
+
     def _call(self, node: _Node, card: ModelCard) -> Response:
         """Call an expert with the upstream responses themselves, and tell the dependents."""
         sources, upstream = self._sources(node.task)
-        left = min(self._deadline, time.time() + 10 * self._task_seconds)
-        call = Call(self._run, node.task.task, node.task.id, dict(node.task.args), sources, left)
+        call = Call(self._run, node.task.task, node.task.id, dict(node.task.args), sources, self._deadline)
         node.response = self._experts.infer(card, call, upstream)
         node.version += 1
         node.dispatched = node.dispatched or time.time()
@@ -367,11 +408,6 @@ class Dispatcher:
         """Free what a task that did not end well still holds."""
         if node.response is not None:
             node.response.cancel()
-
-
-async def _value(response: Response) -> Account:
-    value = await response
-    return Account.of(value) if isinstance(value, Result) else value
 
 
 def _cause(node: _Node) -> Failure | None:

@@ -9,6 +9,7 @@ HuggingGPTError                     (model_catalog.errors)
     │   ├── BodyTooLargeError  413  body_too_large      a request body over its limit
     │   └── ForbiddenError     403  forbidden           a host, origin or field that is not allowed
     ├── NoExpertError          503  no_expert           no model can run a task here
+        ├── StoreError             503  store               the files cannot be reached now
     ├── DeadlineError          504  deadline            a task or run took too long
     └── SettingsError          500  settings            settings that cannot be used
 """
@@ -68,6 +69,13 @@ class NoExpertError(ControllerError):
     """No model can run a task on this cluster now."""
 
     code = "no_expert"
+    status = 503
+
+
+class StoreError(ControllerError):
+    """The deployment that holds the files does not answer."""
+
+    code = "store"
     status = 503
 
 

@@ -41,6 +41,8 @@ def failure(error: BaseException) -> Failure:
     cause = root(error)
     if isinstance(cause, HuggingGPTError):
         return Failure(code=cause.code, message=cause.message)
+    if isinstance(cause, ObjectLostError):
+        return Failure(code="input_lost", message="A result that this task needs died with its node.")
     if isinstance(cause, _LOST):
         return Failure(code="replica_died", message="The model's replica died while it worked on this task.")
     if isinstance(cause, BackPressureError):

@@ -6,17 +6,22 @@ makes Serve send values through the caller (Ray 2.60).
 
 import asyncio
 from collections.abc import Generator, Sequence
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any, Protocol, cast
 
 from ray import serve
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
+from controller.errors import StoreError
 from controller.selector import Fleet
 from deployments import fleet
 from deployments.account import Artifact
 from deployments.result import Call
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
+
+STORE_S = 30.0
+"""How long the artifact deployment may take for one small answer."""
 
 
 class Response(Protocol):
@@ -26,6 +31,24 @@ class Response(Protocol):
 
     def cancel(self) -> None:
         """Give the call up, down to the model."""
+
+
+class ServeResponse:
+    """A Serve response whose cancel only cancels: Serve's own raises what the call has failed with."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner: DeploymentResponse[Any]) -> None:
+        self.inner = inner
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait for the value."""
+        return cast("Generator[Any, None, Any]", self.inner.__await__())
+
+    def cancel(self) -> None:
+        """Give the call up; nothing happens where it has ended."""
+        with suppress(Exception):
+            self.inner.cancel()
 
 
 class Experts(Protocol):
@@ -58,7 +81,7 @@ class ServeExperts:
 
     def _refresh(self) -> Fleet:
         apps = fleet.status()
-        running, obstacles = set(), {}
+        running, starting, obstacles = set(), set(), {}
         for card in self._catalog:
             app = apps.get(fleet.app_name(card))
             if app is not None and fleet.serving(app):
@@ -67,25 +90,24 @@ class ServeExperts:
                     handle = serve.get_app_handle(app.app)
                     self._handles[card.id] = handle.options(method_name="infer", _by_reference=True)
             elif app is not None:
+                if app.status in ("DEPLOYING", "NOT_STARTED"):
+                    starting.add(card.id)
                 obstacles[card.id] = f"its deployment is {app.status}: {app.message[:200]}"
             elif (reason := fleet.obstacle(card)) is not None:
                 obstacles[card.id] = reason
-        return Fleet(frozenset(running), obstacles)
+        return Fleet(frozenset(running), frozenset(starting), obstacles)
 
     def infer(self, card: ModelCard, call: Call, upstream: Sequence[Response]) -> Response:
         """See ``Experts``."""
-        response: Response = self._handles[card.id].remote(call, *upstream)
-        return response
+        return ServeResponse(self._handles[card.id].remote(call, *map(_inner, upstream)))
 
     def fetch(self, path: str) -> Response:
         """See ``Experts``."""
-        response: Response = self._artifacts.fetch.remote(path)
-        return response
+        return ServeResponse(self._artifacts.fetch.remote(path))
 
     def store(self, response: Response) -> Response:
         """See ``Experts``."""
-        stored: Response = self._artifacts.store.remote(response)
-        return stored
+        return ServeResponse(self._artifacts.store.remote(_inner(response)))
 
     async def experts(self) -> list[dict[str, Any]]:
         """Each deployed expert: model, tasks, and its state in Serve."""
@@ -112,8 +134,28 @@ class ServeExperts:
             NotFoundError: nothing does.
 
         """
-        artifact: Artifact = await self._artifacts.stat.remote(path)
+        artifact: Artifact = await _answer(self._artifacts.stat.remote(path))
         return artifact
+
+
+def _inner(response: Response) -> Any:
+    """What Serve takes as an argument."""
+    return response.inner if isinstance(response, ServeResponse) else response
+
+
+async def _answer(response: DeploymentResponse[Any]) -> Any:
+    """The answer of the artifact deployment, for which Serve itself would wait without end.
+
+    Raises:
+        StoreError: it does not answer in time.
+
+    """
+    try:
+        async with asyncio.timeout(STORE_S):
+            return await response
+    except TimeoutError:
+        ServeResponse(response).cancel()
+        raise StoreError("The deployment that holds the files does not answer; try again soon.") from None
 
 
 class ServeStore:
@@ -124,33 +166,33 @@ class ServeStore:
 
     async def begin(self) -> str:
         """Open an upload; returns its ticket."""
-        ticket: str = await self._handle.begin.remote()
+        ticket: str = await _answer(self._handle.begin.remote())
         return ticket
 
     async def append(self, ticket: str, data: bytes) -> None:
         """Add bytes to an upload."""
-        await self._handle.append.remote(ticket, data)
+        await _answer(self._handle.append.remote(ticket, data))
 
     async def finish(self, ticket: str, name: str) -> Artifact:
         """Check an uploaded file and give it its id."""
-        artifact: Artifact = await self._handle.finish.remote(ticket, name)
+        artifact: Artifact = await _answer(self._handle.finish.remote(ticket, name))
         return artifact
 
     async def abort(self, ticket: str) -> None:
         """Give an upload up."""
-        await self._handle.abort.remote(ticket)
+        await _answer(self._handle.abort.remote(ticket))
 
     async def stat(self, path: str) -> Artifact:
         """What lies under a path."""
-        artifact: Artifact = await self._handle.stat.remote(path)
+        artifact: Artifact = await _answer(self._handle.stat.remote(path))
         return artifact
 
     async def read(self, path: str, start: int, size: int) -> bytes:
         """A piece of a file."""
-        data: bytes = await self._handle.read.remote(path, start, size)
+        data: bytes = await _answer(self._handle.read.remote(path, start, size))
         return data
 
     async def location(self) -> str:
         """The folder that holds the files."""
-        folder: str = await self._handle.location.remote()
+        folder: str = await _answer(self._handle.location.remote())
         return folder

@@ -27,7 +27,7 @@ MAX_TASKS = 32
 """The most tasks of one plan, where the settings say nothing else."""
 
 
-_STORED_TEXT = re.compile(r"^(?:https?://[^\s/]+)?/files/[0-9a-f]{32}\.(?:txt|csv|json)$")
+_STORED_TEXT = re.compile(r"^(?:https?://[^\s/]+)?/files/[\w.-]+$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,23 @@ Filter by task, then by what can run now, then rank by downloads, then take the 
 3.2, ranks by downloads too; unlike its code, what cannot run is left out before K are taken).
 """
 
-from collections.abc import Mapping
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from controller.errors import NoExpertError
 from controller.outcome import Choice
 from controller.plan import Task
+from deployments.fleet import NO_RUNNER
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
+
+logger = logging.getLogger("ray.serve")
+
+LOOK_S = 2.0
+"""The least time between two looks at what runs that failures cause."""
 
 TOP_K = 3
 """How many candidates a task has, where the settings say nothing else."""
@@ -23,11 +32,13 @@ class Fleet:
 
     Attributes:
         running: ids of the models whose experts take calls.
+        starting: ids of the models whose experts are being started.
         obstacles: why other models cannot run, by id, as parts of a sentence.
 
     """
 
     running: frozenset[str] = frozenset()
+    starting: frozenset[str] = frozenset()
     obstacles: Mapping[str, str] = field(default_factory=dict)
 
     def obstacle(self, card: ModelCard) -> str:
@@ -58,6 +69,23 @@ class Selector:
         self.catalog = catalog
         self.top_k = top_k
         self.fleet = Fleet()
+        self.look: Callable[[], Awaitable[None]] | None = None
+        self._looking: asyncio.Future[None] | None = None
+        self._looked = 0.0
+
+    async def look_again(self) -> None:
+        """Ask once more what runs, as after a failure; many askers at once make one look."""
+        if self.look is None or time.monotonic() - self._looked < LOOK_S:
+            return
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(self.look())
+            self._looking.add_done_callback(self._seen)
+        await asyncio.wait({self._looking})
+
+    def _seen(self, look: "asyncio.Future[None]") -> None:
+        self._looked = time.monotonic()
+        if not look.cancelled() and look.exception() is not None:
+            logger.warning("what runs could not be asked", exc_info=look.exception())
 
     def offers(self, task: str, want: str | None = None) -> tuple[ModelCard, ...]:
         """The candidates of a task type, first by rank; empty where nothing can run."""
@@ -80,9 +108,13 @@ class Selector:
         if named is not None:
             rest = tuple(card for card in candidates if card is not named)
             return Selection((named, *rest), "named in the plan")
+        reason = "most downloads among the models that can run here"
         if len(candidates) == 1:
-            return Selection(candidates, "the only model that can run this task here")
-        return Selection(candidates, "most downloads among the models that can run here")
+            reason = "the only model that can run this task here"
+        usual = next(iter(task.type.wants), None)
+        if task.want is None and candidates[0].yields not in (None, usual):
+            reason = f"{reason}; it does {candidates[0].yields}, since no model for {usual} runs here"
+        return Selection(candidates, reason)
 
     def _explain(self, task: Task) -> str:
         cards = self.catalog.cards_for(task.task, task.want)
@@ -95,6 +127,8 @@ class Selector:
             told = f"{count}. The first by downloads is {first}: {why}."
         else:
             told = f"The catalog's only model for {job}, {first}, does not run here: {why}."
+        if all(self.fleet.obstacle(card) == NO_RUNNER for card in cards):
+            return f"{told} Leave that part out, or add a model with a runner of your own."
         return (
             f"{told} Deploy one that this cluster can run (hugginggpt deploy --expert ID), "
             "or leave that part out."

@@ -8,7 +8,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from platformdirs import user_state_path
@@ -16,17 +16,21 @@ from platformdirs import user_state_path
 from controller.errors import ControllerError
 from controller.settings import Settings
 
+KEYS = ("OPENAI_API_KEY", "HUGGINGFACE_ACCESS_TOKEN")
+"""Variables that hold keys."""
+
 STOP_S = 60.0
 """How long a server may take to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running local server: its process and its addresses."""
+    """A running local server: its process, its addresses, and why experts of it did not become ready."""
 
     pid: int
     url: str
     dashboard: str | None = None
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def url(settings: Settings) -> str:
@@ -44,12 +48,10 @@ def serving(settings: Settings, *, dashboard: bool = True) -> Iterator[Server]:
         HuggingGPTError: an application cannot be deployed.
 
     """
-    if not free(settings.host, settings.port):
-        raise ControllerError(
-            f"Port {settings.port} of {settings.host} is taken; stop what uses it, or choose one with --port."
-        )
+    _check(settings, dashboard)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
+    keys = {name: os.environ.pop(name) for name in KEYS if name in os.environ}  # not for Ray's processes
     import ray
     from ray import serve
 
@@ -70,11 +72,37 @@ def serving(settings: Settings, *, dashboard: bool = True) -> Iterator[Server]:
             http_options={"host": settings.host, "port": settings.port},
             logging_config={"enable_access_log": False},
         )
-        install(settings)
+        _, failed = install(settings)
         shown = context.dashboard_url if dashboard else None
-        yield Server(os.getpid(), url(settings), f"http://{shown}" if shown else None)
+        yield Server(os.getpid(), url(settings), f"http://{shown}" if shown else None, failed)
     finally:
         ray.shutdown()  # ends every process of this cluster, Serve's too
+        os.environ.update(keys)
+
+
+def _check(settings: Settings, dashboard: bool) -> None:
+    """Refuse what cannot work before anything is started.
+
+    Raises:
+        ControllerError: a port is taken, the data folder cannot be used, or Ray would be left unguarded.
+
+    """
+    ports = {"port": (settings.host, settings.port)}
+    if dashboard:
+        ports["dashboard_port"] = ("127.0.0.1", settings.dashboard_port)
+    for name, (host, port) in ports.items():
+        if not free(host, port):
+            hint = "with --port" if name == "port" else f"by the setting {name}"
+            raise ControllerError(f"Port {port} of {host} is taken; stop what uses it, or choose one {hint}.")
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ControllerError(
+            f"The folder {settings.data_dir} cannot be made ({error.strerror}); "
+            "choose one by the setting data_dir."
+        ) from None
+    if os.environ.get("RAY_AUTH_MODE") == "disabled":
+        raise ControllerError("RAY_AUTH_MODE=disabled leaves Ray's ports open to everyone; unset it.")
 
 
 def free(host: str, port: int) -> bool:

@@ -42,6 +42,8 @@ class Artifacts:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (*_FOLDERS.values(), "files", "uploads"):
             (self._root / folder).mkdir(exist_ok=True, mode=0o700)
+        for part in (self._root / "uploads").iterdir():  # of uploads that an earlier process began
+            part.unlink()
 
     async def store(self, result: Result) -> Account:
         """Store the media of a result; called with the expert's response itself, so that Ray moves the bytes.

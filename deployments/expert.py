@@ -8,23 +8,21 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from ray import serve
-
 from deployments.errors import ExpertError, StoppedError
 from deployments.inputs import resolve
 from deployments.media import Limits
+from deployments.plain import plain, words
 from deployments.result import Call, Input, Result, Upstream
 from deployments.runners.registry import resolve as resolve_runner
 from model_catalog.card import ModelCard
+from model_catalog.errors import HuggingGPTError
 
 logger = logging.getLogger("ray.serve")
-
-BATCH_WAIT_S = 0.005
-"""How long the first input of a batch waits for neighbours."""
 
 STUCK_S = 30.0
 """How long a model may go on with calls nobody waits for, before its replica is replaced."""
@@ -57,9 +55,10 @@ class Expert:
         self._lock = threading.Lock()
         self._running: Sequence[_Job] = ()
         self._dropped_at: float | None = None
+        self._pending: deque[tuple[_Job, asyncio.Future[Result | Exception]]] = deque()
+        self._pump: asyncio.Task[None] | None = None
         began = time.monotonic()
         self._thread.submit(self._load).result()
-        self._batch.set_max_batch_size(card.batch_size)
         logger.info("loaded %s in %.2f s", card.id, time.monotonic() - began)
 
     def _load(self) -> None:
@@ -85,10 +84,7 @@ class Expert:
             resolved = resolve(call, upstream, self._limits)
         job = _Job(call, resolved)
         try:
-            if self._card.batch_size > 1:
-                answer: Result | Exception = await self._batch(job)
-            else:
-                answer = (await self._work([job]))[0]
+            answer = await self._queued(job)
         except asyncio.CancelledError:
             self._drop(job)
             raise
@@ -100,12 +96,26 @@ class Expert:
         )  # fmt: skip
         return answer
 
-    @serve.batch(max_batch_size=1, batch_wait_timeout_s=BATCH_WAIT_S)  # type: ignore[untyped-decorator]
-    async def _batch(self, jobs: list[_Job]) -> list[Result | Exception]:
-        return await self._work(jobs)
+    async def _queued(self, job: _Job) -> Result | Exception:
+        """Wait for the model: what comes while it is busy forms the next batch."""
+        answer: asyncio.Future[Result | Exception] = asyncio.get_running_loop().create_future()
+        self._pending.append((job, answer))
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._drain())
+        return await answer
 
-    async def _work(self, jobs: Sequence[_Job]) -> list[Result | Exception]:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, jobs)
+    async def _drain(self) -> None:
+        """Run the pending calls, as many at once as the card allows, until none is left."""
+        loop = asyncio.get_running_loop()
+        while self._pending:
+            batch = [self._pending.popleft() for _ in range(min(self._card.batch_size, len(self._pending)))]
+            batch = [(job, answer) for job, answer in batch if not answer.done()]
+            if not batch:
+                continue
+            answers = await loop.run_in_executor(self._thread, self._run, [job for job, _ in batch])
+            for (_, waiting), answer in zip(batch, answers, strict=True):
+                if not waiting.done():
+                    waiting.set_result(answer)
 
     def _run(self, jobs: Sequence[_Job]) -> list[Result | Exception]:
         """Run a batch on the model thread; each job has an answer, be it an exception."""
@@ -119,7 +129,7 @@ class Expert:
             if len(answers) != len(wanted):
                 raise ExpertError(f"{self._card.id} gave {len(answers)} answers to {len(wanted)} inputs.")
         except Exception as error:  # a model may raise anything; the caller gets it in our words
-            answers = [self._wrapped(error)] * len(wanted)
+            answers = [error] * len(wanted)
         finally:
             with self._lock:
                 self._running = ()
@@ -131,19 +141,28 @@ class Expert:
     ) -> list[Result | Exception]:
         finished = time.time()
         stopped = StoppedError("The call was given up before the model came to it.")
-        return [
-            replace(answer, run=job.call.run, model=self._card.id, started=started, finished=finished)
-            if isinstance(answer := answers.get(job, stopped), Result)
-            else self._wrapped(answer)
-            for job in jobs
-        ]
+        told: list[Result | Exception] = []
+        for job in jobs:
+            answer = answers.get(job, stopped)
+            try:
+                if isinstance(answer, Exception):
+                    raise answer
+                done = replace(answer, text=words(answer.text), data=plain(answer.data))
+                told.append(
+                    replace(done, run=job.call.run, model=self._card.id, started=started, finished=finished)
+                )
+            except Exception as error:  # one input's failure is not its neighbours'
+                told.append(self._wrapped(error, job.call))
+        return told
 
-    def _wrapped(self, error: Exception) -> Exception:
-        """A runner's exception as one of ours, since another process may lack the library that defines it."""
-        if type(error).__module__.startswith(("deployments.", "model_catalog.")):
+    def _wrapped(self, error: Exception, call: Call) -> Exception:
+        """A runner's exception as one of ours: others may hold secrets, or classes that callers lack."""
+        known = isinstance(error, HuggingGPTError)
+        logger.warning("run %s task %d failed on %s", call.run, call.id, self._card.id, exc_info=error)
+        if known:
             return error
-        logger.error("%s failed", self._card.id, exc_info=error)
-        return ExpertError(f"{self._card.id} failed: {type(error).__name__}: {error}"[:500])
+        name = type(error).__name__
+        return ExpertError(f"{self._card.id} failed with {name}; its replica's log has the details.")
 
     def _drop(self, job: _Job) -> None:
         """Forget a cancelled call; the model is stopped when no call of its batch is wanted any more."""

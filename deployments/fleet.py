@@ -3,13 +3,15 @@
 One application for each expert, so that adding, updating or removing one touches no other.
 """
 
-import re
+import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ray import serve
 from ray.serve.config import BackpressureConfig
-from ray.serve.schema import ApplicationStatus
+from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
 from deployments.artifacts import Artifacts
 from deployments.errors import FleetError
@@ -23,6 +25,17 @@ ARTIFACTS = "artifacts"
 
 CONTROLLER = "hugginggpt"
 """Name of the controller's application, which owns the HTTP routes."""
+
+NO_RUNNER = "this release has no runner for it"
+"""The obstacle of a model that no runner fits."""
+
+READY_S = 600.0
+"""How long an application may take to become ready: a node may have to be started for it."""
+
+DRAIN_S = 60.0
+"""How long a replica that is replaced may finish what it has begun."""
+
+_STARTING = (ApplicationStatus.NOT_STARTED, ApplicationStatus.DEPLOYING)
 
 HEALTH_PERIOD_S = 1.0
 """How often Serve asks a replica whether it is well; a dead one is replaced within about twice that."""
@@ -40,13 +53,13 @@ class ExpertStatus:
 
 def app_name(card: ModelCard) -> str:
     """The name of an expert's application, readable in the Ray dashboard: task and model."""
-    return "--".join([card.tasks[0], *re.split("/", card.id)])
+    return "--".join([card.tasks[0], *card.id.split("/")])
 
 
 def obstacle(card: ModelCard) -> str | None:
     """Why this machine cannot run a model, as a part of a sentence; None where it can."""
     if card.runner is None or not available(card.runner):
-        return "this release has no runner for it"
+        return NO_RUNNER
     absent = missing(card)
     if absent:
         return f"its runner needs {', '.join(absent)}: pip install 'hugginggpt-serve[embedded]'"
@@ -74,7 +87,7 @@ def expert_app(card: ModelCard, limits: Limits | None = None) -> serve.Applicati
         max_constructor_retry_count=2,
         health_check_period_s=HEALTH_PERIOD_S,
         graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=10,
+        graceful_shutdown_timeout_s=DRAIN_S,
     )
     return deployment.bind(card, limits)
 
@@ -90,7 +103,7 @@ def artifacts_app(
         ray_actor_options={"num_cpus": 0, "resources": dict(resources or {})},
         health_check_period_s=HEALTH_PERIOD_S,
         graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=10,
+        graceful_shutdown_timeout_s=DRAIN_S,
     )
     return deployment.bind(root, limits)
 
@@ -114,21 +127,42 @@ def deploy(cards: Sequence[ModelCard], limits: Limits | None = None) -> None:
         FleetError: this machine cannot run one of them, or one did not become ready.
 
     """
-    run(targets(cards, limits))
+    if failed := run(targets(cards, limits)):
+        told = "; ".join(f"{name} ({reason})" for name, reason in failed.items())
+        raise FleetError(f"Not every expert became ready: {told}.")
 
 
-def run(apps: Sequence[serve.RunTarget]) -> None:
-    """Deploy applications, wait until they are ready, and tell the controller; others are left alone.
+def run(apps: Sequence[serve.RunTarget], seconds: float = READY_S) -> dict[str, str]:
+    """Deploy applications, wait until each has settled, and tell the controller; others are left alone.
 
-    Raises:
-        FleetError: one did not become ready.
+    Args:
+        apps: what to deploy.
+        seconds: how long one may take to become ready, as where no node has room for it yet.
+
+    Returns:
+        Why those that did not become ready did not, by name.
 
     """
-    try:
-        serve.run_many(apps)
-    except RuntimeError as error:
-        raise FleetError(f"An application did not become ready: {error}") from None
+    serve.run_many(apps, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    names = {app.name for app in apps}
+    pause = threading.Event()
+    until = time.monotonic() + seconds
+    while True:  # Serve has no event for this; it is asked while a deploy waits, never for a request
+        found = {name: app for name, app in serve.status().applications.items() if name in names}
+        starting = [name for name in names if name not in found or found[name].status in _STARTING]
+        if not starting or time.monotonic() > until:
+            break
+        pause.wait(0.2)
     announce()
+    ready = ApplicationStatus.RUNNING
+    failed = {name: _reason(app) for name, app in found.items() if app.status != ready}
+    return failed | {name: "it was not deployed" for name in names if name not in found}
+
+
+def _reason(app: ApplicationStatusOverview) -> str:
+    """Why an application is not ready, in one line."""
+    said = " ".join([app.message, *(item.message for item in app.deployments.values())]).split()
+    return f"{app.status.value}: {' '.join(said)[:300]}"
 
 
 def undeploy(card: ModelCard) -> None:
@@ -140,7 +174,8 @@ def undeploy(card: ModelCard) -> None:
 def announce() -> None:
     """Tell every replica of the controller that the fleet has changed, where one is up."""
     if CONTROLLER in serve.status().applications:
-        serve.get_app_handle(CONTROLLER).broadcast("refresh").results(timeout_s=30)
+        with suppress(TimeoutError, RuntimeError):  # a controller that starts looks by itself
+            serve.get_app_handle(CONTROLLER).broadcast("refresh").results(timeout_s=30)
 
 
 def status() -> dict[str, ExpertStatus]:

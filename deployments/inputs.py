@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from deployments.decode import decode
-from deployments.errors import InputError
+from deployments.errors import InputError, TooLargeError
 from deployments.media import Limits, Value
 from deployments.result import Call, Input, Result, Upstream
 from model_catalog.tasks import TASKS, Modality
@@ -36,6 +36,11 @@ def resolve(call: Call, upstream: Sequence[Upstream], limits: Limits) -> Input:
             args[name] = _filled(value, sources, limits)
         else:
             raise InputError(f"{call.task} needs {modality} for {name!r}, but {value!r} was not delivered.")
+        if isinstance(args[name], str) and len(args[name]) > limits.max_text_characters:
+            raise TooLargeError(
+                f"The text for {call.task} has {len(args[name]):,} characters; at most "
+                f"{limits.max_text_characters:,} are taken, so send a part of it."
+            )
     return Input(call.task, args)
 
 

@@ -72,6 +72,7 @@ class Limits:
         max_video_frames: frames kept of a video; a longer one is thinned evenly to this many.
         max_frame_pixels: pixels of one frame of a video, 1080p by default.
         max_table_cells: cells of a table.
+        max_text_characters: characters of a text that an expert is given.
 
     """
 
@@ -84,6 +85,7 @@ class Limits:
     max_video_frames: int = 256
     max_frame_pixels: int = 1920 * 1088
     max_table_cells: int = 1_000_000
+    max_text_characters: int = 50_000
 
 
 LIMITS = Limits()
@@ -148,6 +150,8 @@ def sniff(head: bytes) -> str | None:
     for media_type, signature in _SIGNATURES:
         if signature.match(head):
             return media_type
+    if head.startswith(b"%PDF-"):
+        return None  # it may be all ASCII, and yet is no text to read
     return "text/plain" if _is_text(head) else None
 
 

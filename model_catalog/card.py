@@ -62,7 +62,7 @@ class ModelCard(BaseModel):
     cpus: Annotated[float, Field(ge=0)] = 0.0
     resources: dict[str, float] = Field(default_factory=dict)
     batch_size: Annotated[int, Field(ge=1, le=512)] = 1
-    max_queued: Annotated[int, Field(ge=1)] = 64
+    max_queued: Annotated[int, Field(ge=1)] = 512
 
     @model_validator(mode="after")
     def _known_tasks(self) -> Self:

@@ -17,6 +17,8 @@ from controller.failure import failure, root
 from controller.outcome import Artifact
 from model_catalog.errors import HuggingGPTError
 
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+
 
 class Store(Protocol):
     """Stored files, wherever they lie; see ``deployments.artifacts``."""
@@ -49,19 +51,19 @@ def build(backend: Backend) -> FastAPI:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(HuggingGPTError, _known)
     app.add_middleware(
+        Guard,
+        hosts=[settings.host],
+        origins=settings.origins,
+        max_body=settings.max_body_bytes,
+        max_upload=settings.max_upload_bytes,
+    )
+    app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.origins),
         allow_origin_regex=LOCAL_ORIGIN,
         allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
         allow_headers=["*"],
         expose_headers=["content-range", "accept-ranges", "content-length", "x-request-id"],
-    )
-    app.add_middleware(
-        Guard,
-        hosts=[settings.host],
-        origins=settings.origins,
-        max_body=settings.max_body_bytes,
-        max_upload=settings.max_upload_bytes,
     )
     return app
 
@@ -75,6 +77,7 @@ async def _known(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     known = RequestError(f"{request.method} {request.url.path[:120]}: {error.detail}.")
+    known.code = _CODES.get(error.status_code, known.code)
     body: dict[str, Any] = envelope(known)
     return JSONResponse(body, error.status_code, headers=error.headers)
 

@@ -12,6 +12,17 @@ from controller.api.body import backend
 router = APIRouter(tags=["health"])
 
 
+@router.get("/")
+async def index() -> dict[str, str]:
+    """What this is, for who opens the address in a browser."""
+    return {
+        "service": "hugginggpt",
+        "ask": "POST /hugginggpt",
+        "describes": "/openapi.json",
+        "ready": "/readyz",
+    }
+
+
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """Whether the process answers."""
@@ -27,6 +38,10 @@ async def readyz(request: Request) -> Response:
             await here.store.location()
     except Exception:
         return JSONResponse({"status": "unready", "reason": "The artifact deployment does not answer."}, 503)
+    starting = here.controller.starting()
+    if starting:
+        told = f"{len(starting)} experts are still starting: {', '.join(starting)}."
+        return JSONResponse({"status": "unready", "reason": told}, 503)
     running = sorted(here.controller.selector.fleet.running)
     if not running:
         return JSONResponse({"status": "unready", "reason": "No expert runs; see hugginggpt ps."}, 503)

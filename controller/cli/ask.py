@@ -14,6 +14,9 @@ from controller.errors import ControllerError
 from controller.events import Event, PlanDone, RunDone, RunFailed
 from controller.request import Message
 
+_KEPT = 60
+"""How many earlier messages go along."""
+
 HELP = "/file PATH attaches a file, /resources shows what was made so far, /exit ends."
 
 
@@ -131,7 +134,9 @@ class Chat:
                 self._console.print(f"{path}  {file}", markup=False, highlight=False, soft_wrap=True)
 
     def _ask(self, text: str) -> None:
-        self._messages.append(Message(role="user", content=text))
+        files = f" ({', '.join(self._attached)})" if self._attached else ""
+        self._messages = self._messages[-_KEPT:]
+        self._messages.append(Message(role="user", content=text + files))
         show: Callable[[Event], None] = (lambda event: None) if self._json else View(self._console).show
         try:
             told = run(self._client, self._messages, self._attached, self._out, show)
@@ -139,7 +144,10 @@ class Chat:
             self._messages.pop()
             raise
         assert told.done is not None  # noqa: S101
-        self._messages.append(Message(role="assistant", content=told.done.answer))
+        if told.done.outcomes:
+            self._messages.append(Message(role="assistant", content=told.done.answer))
+        else:
+            self._messages.pop()  # a hint is no part of the talk
         self._attached.clear()
         made = [artifact.path for outcome in told.done.outcomes for artifact in outcome.artifacts]
         self._made += zip(made, told.files, strict=True)

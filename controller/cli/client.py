@@ -20,6 +20,7 @@ class Client:
     """
 
     def __init__(self, url: str) -> None:
+        url = url if "://" in url else f"http://{url}"
         self._http = httpx2.Client(base_url=url, timeout=_TIMEOUT)
         self._url = url
 

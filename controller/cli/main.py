@@ -6,8 +6,10 @@ Imports that take long (Ray, the HTTP client) wait until a command needs them, s
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +24,7 @@ app = typer.Typer(
     name="hugginggpt",
     help="Ask in plain words; a plan of expert models answers, with files.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -38,6 +41,8 @@ def main() -> None:
     """Run the command line; what goes wrong is one line on standard error."""
     try:
         app()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except HuggingGPTError as error:
         Console(stderr=True).print(f"hugginggpt: {error.message}", style="red", markup=False, soft_wrap=True)
         sys.exit(1)
@@ -50,6 +55,15 @@ def _console() -> Console:
 def _print(value: Any) -> None:
     """JSON on standard output, unwrapped."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        sys.stdout.write(metadata.version("hugginggpt-serve") + "\n")
+        raise typer.Exit
 
 
 @app.command()
@@ -74,7 +88,11 @@ def up(
             sys.stdout.flush()
         else:
             console.print(f"endpoint   [bold]{server.url}[/]")
-            console.print(f"dashboard  [bold]{server.dashboard}[/]   its token: [bold]ray get-auth-token[/]")
+            console.print(
+                f"dashboard  [bold]{server.dashboard}[/]   its token: [bold]{_ray()} get-auth-token[/]"
+            )
+            for name, reason in server.failed.items():
+                console.print(f"{name} did not become ready: {reason}", style="yellow", markup=False)
             _keys(settings, console)
             console.print(
                 'Try: hugginggpt ask "Read the text in /examples/sign.png aloud"; Ctrl-C stops.', markup=False
@@ -90,6 +108,11 @@ async def _told_to_stop() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     await told.wait()
+
+
+def _ray() -> str:
+    """Ray's command, as this person can type it."""
+    return "ray" if shutil.which("ray") else str(Path(sys.executable).parent / "ray")
 
 
 def _keys(settings: Settings, console: Console) -> None:
@@ -118,7 +141,7 @@ def ask(
     from controller.request import Message
 
     settings = load(config, port=port)
-    _readable(file or [])
+    _readable(request, file or [], out)
     console = _console()
     notes = Console(stderr=True, highlight=False)
     with connected(settings, url, notes, request, file or []) as client:
@@ -129,10 +152,20 @@ def ask(
         _print(told.account())
     else:
         print_told(told, console)
+    if told.done is not None and any(outcome.status != "done" for outcome in told.done.outcomes):
+        raise typer.Exit(2)
 
 
-def _readable(files: list[Path]) -> None:
-    """Refuse what cannot be read, before anything is started."""
+def _readable(request: str, files: list[Path], out: Path) -> None:
+    """Refuse what cannot be read or written, before anything is started."""
+    if not request.strip():
+        raise RequestError("The request is empty; say what you want in plain words.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(
+            f"Files cannot be saved in {out}: {error.strerror}; choose another --out."
+        ) from None
     for path in files:
         if not path.is_file():
             raise RequestError(f"There is no file {path}.")
@@ -155,10 +188,14 @@ def chat(
             console.print(HELP)
         while True:
             try:
-                if not talk.turn(input(prompt)):
-                    return
+                line = input(prompt)
             except (EOFError, KeyboardInterrupt):
                 return
+            try:
+                if not talk.turn(line):
+                    return
+            except KeyboardInterrupt:
+                notes.print("Stopped.")
             except HuggingGPTError as error:
                 notes.print(f"hugginggpt: {error.message}", style="red", markup=False, soft_wrap=True)
 
@@ -214,7 +251,7 @@ def ps(url: Url = None, as_json: Json = False) -> None:
 
 @app.command()
 def down(as_json: Json = False) -> None:
-    """Stop the server that ``up`` started."""
+    """Stop the server that up started."""
     from controller.server import running, stop
 
     found = running()

@@ -4,11 +4,12 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from controller.cli.view import graph
-from controller.errors import PlanError, RequestError
+from controller.errors import PlanError, RequestError, TooManyTasksError
 from controller.plan import Plan
 from controller.planner import Reply
 from controller.request import Message, Request
@@ -49,6 +50,14 @@ async def _plan(request: str, max_tasks: int) -> tuple[Plan, str | None]:
     return plan, None
 
 
+def _line(text: str, max_tasks: int) -> dict[str, Any]:
+    """The plan of one line; a request over the limit has an empty one, and says so."""
+    try:
+        return {"plan": Plan.parse(guess(text), max_tasks).wire()}
+    except TooManyTasksError as error:
+        return {"plan": [], "error": error.message}
+
+
 def plan_lines(source: Path, target: Path, max_tasks: int) -> int:
     """Plan each line ``{"id", "user_request"}`` into a line ``{"id", "plan"}``; returns how many.
 
@@ -71,7 +80,7 @@ def plan_lines(source: Path, target: Path, max_tasks: int) -> int:
             raise RequestError(
                 f'{source}, line {number}: it must be {{"id": …, "user_request": "…"}}.'
             ) from None
-        planned.append({"id": key, "plan": Plan.parse(guess(text), max_tasks).wire()})
+        planned.append({"id": key, **_line(text, max_tasks)})
     try:
         target.write_text(
             "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in planned), encoding="utf-8"

@@ -1,9 +1,9 @@
 """How the command line shows a run: the plan as a small graph, choices, progress, files."""
 
+import re
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -22,9 +22,26 @@ from controller.events import (
 )
 from controller.outcome import Outcome, Status
 
-_MARKS = {Status.DONE: "[green]✓[/]", Status.FAILED: "[red]✗[/]", Status.SKIPPED: "[yellow]–[/]",
-          Status.CANCELLED: "[yellow]–[/]"}  # fmt: skip
+_MARKS = {
+    Status.DONE: ("✓", "green"),
+    Status.FAILED: ("✗", "red"),
+    Status.SKIPPED: ("–", "yellow"),
+    Status.CANCELLED: ("–", "yellow"),
+}
 _SHOWN = 100
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+Part = str | tuple[str, str]
+"""A piece of a line: its words, with a style where it has one."""
+
+
+def literal(text: str) -> Text:
+    """Words of a request or a model, shown as they are: nothing in them steers the terminal."""
+    return Text(_harmless(text))
+
+
+def _harmless(text: str) -> str:
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class View:
@@ -44,17 +61,13 @@ class View:
             case TaskChosen():
                 beaten = [model for model in event.choice.candidates if model != event.choice.model]
                 over = f"; beat {', '.join(beaten)}" if beaten else ""
-                self._line(
-                    event.id,
-                    "·",
-                    f"[cyan]{escape(event.choice.model)}[/]  ({escape(event.choice.reason + over)})",
-                )
+                self._task(event.id, "·", (event.choice.model, "cyan"), f"  ({event.choice.reason}{over})")
             case TaskStarted():
-                self._line(event.id, "▸", f"[dim]runs on {escape(event.model)}[/]")
+                self._task(event.id, "▸", (f"runs on {event.model}", "dim"))
             case TaskDone() | TaskFailed() | TaskSkipped():
                 self._outcome(event.outcome)
             case RunFailed():
-                self._console.print(f"[red]✗[/] {escape(event.error.message)}")
+                self._line(("✗", "red"), f" {event.error.message}")
             case _:
                 pass
 
@@ -62,20 +75,24 @@ class View:
         if event.plan:
             self._console.print(graph(event.plan))
         for note in event.notes:
-            self._console.print(f"  [dim]{escape(note)}[/]")
+            self._line((f"  {note}", "dim"))
         for fault in event.left_out:
-            self._console.print(f"  [yellow]left out {escape(fault.task)}: {escape(fault.reason)}[/]")
+            self._line((f"  left out {fault.task}: {fault.reason}", "yellow"))
 
     def _outcome(self, outcome: Outcome) -> None:
         for attempt in outcome.attempts:
             if attempt.failure is not None:
                 said = f"{attempt.model} failed after {attempt.seconds:.2f} s: {attempt.failure.message}"
-                self._line(outcome.id, "[yellow]![/]", escape(said))
-        self._line(outcome.id, _MARKS[outcome.status], f"{_seconds(outcome)}{escape(_found(outcome))}")
+                self._task(outcome.id, ("!", "yellow"), said)
+        self._task(outcome.id, _MARKS[outcome.status], f"{_seconds(outcome)}{_found(outcome)}")
 
-    def _line(self, task: int, mark: str, text: str) -> None:
-        name = self._tasks.get(task, "")
-        self._console.print(f"{mark} {task} {escape(name)}  {text}", soft_wrap=True)
+    def _task(self, task: int, mark: Part, *parts: Part) -> None:
+        self._line(mark, f" {task} {self._tasks.get(task, '')}  ", *parts)
+
+    def _line(self, *parts: Part) -> None:
+        words = ((part, "") if isinstance(part, str) else part for part in parts)
+        line = Text.assemble(*((" ".join(_harmless(text).split("\n")), style) for text, style in words))
+        self._console.print(line, soft_wrap=True)
 
 
 def graph(plan: Sequence[dict[str, object]]) -> Tree:
@@ -89,7 +106,7 @@ def graph(plan: Sequence[dict[str, object]]) -> Tree:
         assert isinstance(task_id, int)  # noqa: S101
         parent = next((branches[n] for n in sorted(dep, reverse=True) if n in branches), tree)
         shown = ", ".join(f"{name}={_argument(str(value))}" for name, value in args.items())
-        label = Text.assemble((f"{task_id} ", "bold"), (str(task["task"]), "cyan"), f"  {shown}")
+        label = Text.assemble((f"{task_id} ", "bold"), (_harmless(str(task["task"])), "cyan"), f"  {shown}")
         branches[task_id] = parent.add(label)
     return tree
 
@@ -101,7 +118,7 @@ def experts_table(experts: Sequence[dict[str, object]]) -> Table:
         tasks = expert["tasks"]
         assert isinstance(tasks, list)  # noqa: S101
         row = (expert["model"], ", ".join(tasks), expert["status"], expert["replicas"], expert["gpu"])
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(literal(str(cell)) for cell in row))
     return table
 
 
@@ -109,12 +126,14 @@ def _argument(value: str) -> str:
     alone = reference.whole(value)
     if alone is not None:
         return f"← {alone}"
-    flat = " ".join(value.split())
-    return (
-        flat
-        if "/" in flat and " " not in flat
-        else repr(flat if len(flat) <= _SHOWN else flat[:_SHOWN] + "…")
-    )
+    flat = _cut(value)
+    return _harmless(flat) if "/" in flat and " " not in flat else repr(flat)
+
+
+def _cut(text: str) -> str:
+    """The text on one line, and its beginning alone where it is long."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _SHOWN else f"{flat[:_SHOWN]}…"
 
 
 def _seconds(outcome: Outcome) -> str:
@@ -129,6 +148,5 @@ def _found(outcome: Outcome) -> str:
         return outcome.error.message
     parts = [artifact.path for artifact in outcome.artifacts]
     if outcome.text:
-        flat = " ".join(outcome.text.split())
-        parts.append(f"“{flat if len(flat) <= _SHOWN else flat[:_SHOWN] + '…'}”")
+        parts.append(f"“{_cut(outcome.text)}”")
     return "  ".join(parts)

@@ -269,30 +269,7 @@ async def test_a_long_call_that_somebody_waits_for_is_no_illness(monkeypatch: py
 # Batches -----------------------------------------------------------------------------------------------
 
 
-class Together:
-    """Serve's batching without Serve: waits for so many calls."""
-
-    def __init__(self, expert: Expert, size: int) -> None:
-        self._expert = expert
-        self._size = size
-        self._waiting: list[tuple[Any, asyncio.Future[Any]]] = []
-
-    async def __call__(self, job: Any) -> Any:
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append((job, future))
-        if len(self._waiting) == self._size:
-            self._going = asyncio.create_task(self._go())
-        return await future
-
-    async def _go(self) -> None:
-        answers = await self._expert._work([job for job, _ in self._waiting])
-        for (_, future), answer in zip(self._waiting, answers, strict=True):
-            if not future.done():
-                future.set_result(answer)
-
-
 async def _together(expert: Expert, texts: Sequence[str]) -> list[asyncio.Task[Result]]:
-    expert._batch = Together(expert, len(texts))
     tasks = [asyncio.create_task(expert.infer(_call(text))) for text in texts]
     await asyncio.sleep(0)
     return tasks
@@ -327,7 +304,6 @@ async def test_a_batch_is_stopped_when_nobody_waits_for_any_of_it() -> None:
 async def test_a_late_call_is_left_out_of_its_batch() -> None:
     expert, runner = _held(batch_size=2)
     runner.release.set()
-    expert._batch = Together(expert, 2)
     late, timely = await asyncio.gather(
         expert.infer(_call("late", deadline=time.time() - 1)),
         expert.infer(_call("b")),
