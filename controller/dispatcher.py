@@ -10,17 +10,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ray.serve.exceptions import RequestCancelledError
 
 from controller import reference
 from controller.errors import DeadlineError, NoExpertError
-from controller.events import Event, TaskChosen, TaskDone, TaskFailed, TaskSkipped, TaskStarted
+from controller.events import Event, TaskChosen, TaskStarted
 from controller.failure import failure, gone, lost, root
 from controller.handles import Experts, Response
-from controller.outcome import Attempt, Failure, Outcome, Status, Timings
+from controller.node import Node, attempt, cause, ended
+from controller.outcome import Failure, Outcome, Status, Timings
 from controller.plan import Task
 from controller.selector import Selection, Selector
 from deployments.account import Account
@@ -41,31 +41,6 @@ _TOO_LATE_S = 0.05
 
 class _Stale(Exception):  # noqa: N818
     """The upstream response a call was made with has been replaced, or its task failed."""
-
-
-@dataclass(slots=True, eq=False)
-class _Node:
-    """A task under way.
-
-    Attributes:
-        response: the latest call's response; dependents are called with it.
-        version: counts the calls, so that a dependent knows when its input was replaced.
-        outcome: how it ended, None while it runs.
-        began: when the inputs of the latest attempt were there.
-
-    """
-
-    task: Task
-    response: Response | None = None
-    version: int = 0
-    outcome: Outcome | None = None
-    selection: Selection | None = None
-    attempts: list[Attempt] = field(default_factory=list)
-    dispatched: float = 0.0
-    began: float = 0.0
-    runner: "asyncio.Task[None] | None" = None
-    revived: bool = False
-    remade: bool = False
 
 
 class Dispatcher:
@@ -98,7 +73,7 @@ class Dispatcher:
         self._emit = emit
         self._deadline = deadline
         self._task_seconds = task_seconds
-        self._nodes: dict[int, _Node] = {}
+        self._nodes: dict[int, Node] = {}
         self._files: dict[str, Response] = {}
         self._remade: list[Response] = []
         self._looks: set[asyncio.Future[None]] = set()
@@ -106,7 +81,7 @@ class Dispatcher:
 
     def dispatch(self, task: Task) -> None:
         """Start a task; those it depends on were dispatched before it."""
-        node = _Node(task)
+        node = Node(task)
         self._nodes[task.id] = node
         node.runner = asyncio.create_task(self._drive(node))
 
@@ -134,7 +109,7 @@ class Dispatcher:
 
     # One task ------------------------------------------------------------------------------------------
 
-    async def _drive(self, node: _Node) -> None:
+    async def _drive(self, node: Node) -> None:
         """See one task through to its outcome."""
         try:
             node.selection = await self._select(node.task)
@@ -155,28 +130,28 @@ class Dispatcher:
             await self._selector.look_again()  # one may have come back unnoticed
             return self._selector.select(task)
 
-    async def _attempt_all(self, node: _Node, candidates: list[ModelCard]) -> None:
+    async def _attempt_all(self, node: Node, candidates: list[ModelCard]) -> None:
         """Try the candidates in turn until one answers or none is left."""
         self._chosen(node, candidates[0])
         while candidates:
-            cause = await self._upstream(node)
-            if cause is not None:
-                return self._end(node, Status.SKIPPED, error=cause)
+            why = await self._upstream(node)
+            if why is not None:
+                return self._end(node, Status.SKIPPED, error=why)
             card, node.began = candidates[0], time.time()
             try:
                 account = await self._attempt(node, card)
             except _Stale:
                 continue
             except Exception as error:
-                node.attempts.append(_attempt(card, node.began, failure(error)))
+                node.attempts.append(attempt(card, time.time() - node.began, failure(error)))
                 self._log(node, card, error)
                 self._recover(node, candidates, error)
             else:
-                node.attempts.append(_attempt(card, node.began))
+                node.attempts.append(attempt(card, time.time() - node.began))
                 return self._end(node, Status.DONE, account, card)
         return self._end(node, Status.FAILED, error=node.attempts[-1].failure)
 
-    def _log(self, node: _Node, card: ModelCard, error: Exception) -> None:
+    def _log(self, node: Node, card: ModelCard, error: Exception) -> None:
         """Log a failed attempt, and have a look at what still runs where the expert itself may be gone."""
         told = failure(error)
         unexpected = error if told.code == "internal" else None
@@ -187,7 +162,7 @@ class Dispatcher:
             self._looks.add(look)
             look.add_done_callback(self._looks.discard)
 
-    def _recover(self, node: _Node, candidates: list[ModelCard], error: Exception) -> None:
+    def _recover(self, node: Node, candidates: list[ModelCard], error: Exception) -> None:
         """Leave in ``candidates`` what is worth a try after a failed attempt, the next one first."""
         if isinstance(root(error), NotFoundError) or self._left() <= _TOO_LATE_S:
             return candidates.clear()
@@ -205,7 +180,7 @@ class Dispatcher:
             )
         return None
 
-    def _remake(self, node: _Node) -> bool:
+    def _remake(self, node: Node) -> bool:
         """Call the tasks this one needs once more, as their results may have died; False where none was."""
         called = False
         for task_id in node.task.dep:
@@ -218,11 +193,11 @@ class Dispatcher:
             self._remade.append(self._call(upstream, card))
         return called
 
-    def _chosen(self, node: _Node, card: ModelCard, reason: str | None = None) -> None:
+    def _chosen(self, node: Node, card: ModelCard, reason: str | None = None) -> None:
         if node.selection is not None:
             self._emit(TaskChosen(run=self._run, id=node.task.id, choice=node.selection.choice(card, reason)))
 
-    async def _attempt(self, node: _Node, card: ModelCard) -> Account:
+    async def _attempt(self, node: Node, card: ModelCard) -> Account:
         """One call on one expert, from its dispatch to its account.
 
         Raises:
@@ -233,7 +208,8 @@ class Dispatcher:
         """
         used = {task_id: self._nodes[task_id].version for task_id in node.task.dep}
         response = self._call(node, card)
-        waiter = asyncio.ensure_future(self._account(response, node.task.type.small))
+        held = [response]
+        waiter = asyncio.ensure_future(self._account(response, node.task.type.small, held))
         try:
             await self._ready(used)
             node.began = time.time()
@@ -246,29 +222,27 @@ class Dispatcher:
             raise
         finally:
             if not waiter.done() or waiter.cancelled() or waiter.exception() is not None:
-                response.cancel()
+                for call in reversed(held):
+                    call.cancel()
                 waiter.cancel()
                 await asyncio.gather(waiter, return_exceptions=True)
 
-    async def _account(self, response: Response, small: bool) -> Account:
-        """What a call gave: small results directly, media by way of the artifacts."""
+    async def _account(self, response: Response, small: bool, held: list[Response]) -> Account:
+        """What a call gave: small results directly, media by way of the artifacts (calls go to ``held``)."""
         if small:
             return Account.of(await response)
         for again in (True, False):
-            stored = self._experts.store(response)
+            held.append(self._experts.store(response))
             try:
-                account: Account = await stored
+                account: Account = await held[-1]
             except Exception as error:
                 if not (again and lost(error)):  # the store may have died, and the result be whole
                     raise
-            except asyncio.CancelledError:
-                stored.cancel()
-                raise
             else:
                 return account
         raise AssertionError("unreachable")
 
-    def _call(self, node: _Node, card: ModelCard) -> Response:
+    def _call(self, node: Node, card: ModelCard) -> Response:
         """Call an expert with the upstream responses themselves, and tell the dependents."""
         sources, upstream = self._sources(node.task)
         call = Call(self._run, node.task.task, node.task.id, dict(node.task.args), sources, self._deadline)
@@ -308,13 +282,13 @@ class Dispatcher:
 
     # Upstream ------------------------------------------------------------------------------------------
 
-    async def _upstream(self, node: _Node) -> Failure | None:
+    async def _upstream(self, node: Node) -> Failure | None:
         """Wait until every task this one needs has been called; returns why it cannot run, if one failed."""
         for task_id in node.task.dep:
             upstream = self._nodes[task_id]
             while upstream.response is None and upstream.outcome is None:
                 await self._change()
-        return next((cause for task_id in node.task.dep if (cause := _cause(self._nodes[task_id]))), None)
+        return next((why for task_id in node.task.dep if (why := cause(self._nodes[task_id]))), None)
 
     async def _ready(self, used: Mapping[int, int]) -> None:
         """Wait until every upstream task has ended well on the response that was used.
@@ -325,7 +299,7 @@ class Dispatcher:
         """
         while True:
             upstream = [(self._nodes[task_id], version) for task_id, version in used.items()]
-            if any(node.version != version or _cause(node) for node, version in upstream):
+            if any(node.version != version or cause(node) for node, version in upstream):
                 raise _Stale
             if all(node.outcome is not None for node, _ in upstream):
                 return
@@ -353,7 +327,7 @@ class Dispatcher:
 
     def _end(
         self,
-        node: _Node,
+        node: Node,
         status: Status,
         account: Account | None = None,
         card: ModelCard | None = None,
@@ -382,13 +356,13 @@ class Dispatcher:
             ),
             error=error,
         )
-        self._emit(_ended(self._run, node.outcome))
+        self._emit(ended(self._run, node.outcome))
         self._tell()
 
-    def _cancelled(self, node: _Node) -> None:
+    def _cancelled(self, node: Node) -> None:
         self._end(node, Status.CANCELLED, error=Failure(code="cancelled", message="The run was cancelled."))
 
-    def _choice(self, node: _Node, card: ModelCard | None) -> Any:
+    def _choice(self, node: Node, card: ModelCard | None) -> Any:
         if node.selection is None:
             return None
         taken = card or next(
@@ -404,32 +378,7 @@ class Dispatcher:
         reason = f"{', '.join(dict.fromkeys(failed))} failed; the next by rank took over" if failed else None
         return node.selection.choice(taken, reason)
 
-    def _drop(self, node: _Node) -> None:
+    def _drop(self, node: Node) -> None:
         """Free what a task that did not end well still holds."""
         if node.response is not None:
             node.response.cancel()
-
-
-def _cause(node: _Node) -> Failure | None:
-    """Why the dependents of a task cannot run; None where it runs or ended well."""
-    outcome = node.outcome
-    if outcome is None or outcome.status is Status.DONE:
-        return None
-    why = outcome.error.message if outcome.error else "It did not end well."
-    if outcome.status is Status.SKIPPED:
-        return Failure(code="upstream_failed", message=why)
-    return Failure(
-        code="upstream_failed", message=f"Task {outcome.id} ({outcome.task}), which it needs, failed: {why}"
-    )
-
-
-def _attempt(card: ModelCard, began: float, error: Failure | None = None) -> Attempt:
-    return Attempt(model=card.id, seconds=round(time.time() - began, 4), failure=error)
-
-
-def _ended(run: str, outcome: Outcome) -> Event:
-    if outcome.status is Status.DONE:
-        return TaskDone(run=run, outcome=outcome)
-    if outcome.status is Status.SKIPPED:
-        return TaskSkipped(run=run, outcome=outcome)
-    return TaskFailed(run=run, outcome=outcome)

@@ -157,10 +157,11 @@ class Expert:
 
     def _wrapped(self, error: Exception, call: Call) -> Exception:
         """A runner's exception as one of ours: others may hold secrets, or classes that callers lack."""
-        known = isinstance(error, HuggingGPTError)
-        logger.warning("run %s task %d failed on %s", call.run, call.id, self._card.id, exc_info=error)
-        if known:
+        where = f"run {call.run} task {call.id} failed on {self._card.id}"
+        if isinstance(error, HuggingGPTError):
+            logger.warning("%s: %s", where, error.message)
             return error
+        logger.error(where, exc_info=error)
         name = type(error).__name__
         return ExpertError(f"{self._card.id} failed with {name}; its replica's log has the details.")
 

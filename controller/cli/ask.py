@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from controller.cli.client import Client
-from controller.cli.view import View
-from controller.errors import ControllerError
+from controller.cli.view import View, literal
+from controller.errors import ControllerError, RequestError
 from controller.events import Event, PlanDone, RunDone, RunFailed
-from controller.request import Message
+from controller.request import MAX_CHARACTERS, Message
 
 _KEPT = 60
 """How many earlier messages go along."""
@@ -79,11 +80,11 @@ def print_told(told: Told, console: Console) -> None:
     """The answer, then each file's path on a line of its own, unwrapped."""
     assert told.done is not None  # noqa: S101
     console.print()
-    console.print(told.done.answer, markup=False, highlight=False, soft_wrap=True)
+    console.print(literal(told.done.answer), soft_wrap=True)
     if told.files:
         console.print()
     for file in told.files:
-        console.print(str(file), markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(str(file)), soft_wrap=True)
 
 
 class Chat:
@@ -113,28 +114,33 @@ class Chat:
             case "/file":
                 self._attach(Path(rest.strip()))
             case _ if word.startswith("/") and "/" not in word[1:]:
-                self._console.print(f"There is no command {word}. {HELP}", markup=False)
+                self._console.print(literal(f"There is no command {word}. {HELP}"))
             case _:
                 self._ask(line.strip())
         return True
 
     def _attach(self, file: Path) -> None:
-        path = self._client.upload(file.expanduser())
+        try:
+            file = file.expanduser()
+        except RuntimeError:  # ~name of nobody
+            raise ControllerError(f"There is no home folder for {file}.") from None
+        path = self._client.upload(file)
         self._attached.append(path)
-        self._console.print(f"attached as {path}", markup=False)
+        self._say(f"attached as {path}")
 
     def _resources(self) -> None:
         if self._json:
-            self._console.print(json.dumps([{"path": path, "file": str(file)} for path, file in self._made]),
-                                markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+            self._say(json.dumps([{"path": path, "file": str(file)} for path, file in self._made]))
         elif not self._made:
             self._console.print("Nothing was made so far.")
         else:
             for path, file in self._made:
-                self._console.print(f"{path}  {file}", markup=False, highlight=False, soft_wrap=True)
+                self._say(f"{path}  {file}")
 
     def _ask(self, text: str) -> None:
         files = f" ({', '.join(self._attached)})" if self._attached else ""
+        if len(text + files) > MAX_CHARACTERS:
+            raise RequestError(f"A request has at most {MAX_CHARACTERS:,} characters; say it in fewer words.")
         self._messages = self._messages[-_KEPT:]
         self._messages.append(Message(role="user", content=text + files))
         show: Callable[[Event], None] = (lambda event: None) if self._json else View(self._console).show
@@ -145,13 +151,17 @@ class Chat:
             raise
         assert told.done is not None  # noqa: S101
         if told.done.outcomes:
-            self._messages.append(Message(role="assistant", content=told.done.answer))
+            answer = told.done.answer[:MAX_CHARACTERS]
+            self._messages.append(Message(role="assistant", content=answer))
         else:
             self._messages.pop()  # a hint is no part of the talk
         self._attached.clear()
         made = [artifact.path for outcome in told.done.outcomes for artifact in outcome.artifacts]
         self._made += zip(made, told.files, strict=True)
         if self._json:
-            self._console.print(json.dumps(told.account()), markup=False, highlight=False, soft_wrap=True)
+            self._say(json.dumps(told.account()))
         else:
             print_told(told, self._console)
+
+    def _say(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)

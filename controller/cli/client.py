@@ -1,10 +1,12 @@
 """The HTTP side of the command line: uploads, runs as events, downloads."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx2
+from pydantic import ValidationError
 
 from controller.errors import ControllerError
 from controller.events import EVENT, Event
@@ -21,8 +23,11 @@ class Client:
 
     def __init__(self, url: str) -> None:
         url = url if "://" in url else f"http://{url}"
-        self._http = httpx2.Client(base_url=url, timeout=_TIMEOUT)
         self._url = url
+        try:
+            self._http = httpx2.Client(base_url=url, timeout=_TIMEOUT)
+        except httpx2.InvalidURL:
+            raise ControllerError(f"{url} is no URL; give one such as http://127.0.0.1:8000.") from None
 
     def __enter__(self) -> "Client":
         return self
@@ -37,8 +42,7 @@ class Client:
                 answer = self._request("POST", "/v1/files", files={"file": (file.name, stream)})
         except OSError as error:
             raise ControllerError(f"{file} cannot be read: {error.strerror}.") from None
-        path: str = answer.json()["path"]
-        return path
+        return str(self._field(answer, "path"))
 
     def run(self, messages: Sequence[Message], attachments: Sequence[str] = ()) -> Iterator[Event]:
         """Run a request and give its events as they come."""
@@ -47,14 +51,16 @@ class Client:
             "attachments": list(attachments),
             "stream": True,
         }
+        headers = {"content-type": "application/json"}
+        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         try:
-            with self._http.stream("POST", "/v1/runs", json=body) as answer:
+            with self._http.stream("POST", "/v1/runs", content=content, headers=headers) as answer:
                 if answer.is_error:
                     answer.read()
                     raise _refused(answer)
                 for line in answer.iter_lines():
                     if line.startswith("data:"):
-                        yield EVENT.validate_json(line.removeprefix("data:"))
+                        yield self._event(line.removeprefix("data:"))
         except httpx2.HTTPError as error:
             raise self._lost(error) from None
 
@@ -71,6 +77,7 @@ class Client:
                     for chunk in answer.iter_bytes():
                         stream.write(chunk)
         except httpx2.HTTPError as error:
+            target.unlink(missing_ok=True)  # a part of it is of no use
             raise self._lost(error) from None
         except OSError as error:
             raise ControllerError(f"{target} cannot be written: {error.strerror}.") from None
@@ -78,7 +85,7 @@ class Client:
 
     def experts(self) -> list[dict[str, Any]]:
         """What runs."""
-        found: list[dict[str, Any]] = self._request("GET", "/v1/experts").json()["data"]
+        found: list[dict[str, Any]] = self._field(self._request("GET", "/v1/experts"), "data")
         return found
 
     def _request(self, method: str, path: str, **options: Any) -> httpx2.Response:
@@ -89,6 +96,23 @@ class Client:
         if answer.is_error:
             raise _refused(answer)
         return answer
+
+    def _field(self, answer: httpx2.Response, name: str) -> Any:
+        try:
+            return answer.json()[name]
+        except (ValueError, KeyError, TypeError):
+            raise self._foreign() from None
+
+    def _event(self, data: str) -> Event:
+        try:
+            return EVENT.validate_json(data)
+        except ValidationError:
+            raise self._foreign() from None
+
+    def _foreign(self) -> ControllerError:
+        return ControllerError(
+            f"What answers at {self._url} is no server of this release; check the address."
+        )
 
     def _lost(self, error: httpx2.HTTPError) -> ControllerError:
         return ControllerError(f"The server at {self._url} does not answer ({type(error).__name__}).")

@@ -44,12 +44,17 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except HuggingGPTError as error:
-        Console(stderr=True).print(f"hugginggpt: {error.message}", style="red", markup=False, soft_wrap=True)
+        _notes().print(f"hugginggpt: {error.message}", style="red", markup=False, soft_wrap=True)
         sys.exit(1)
 
 
 def _console() -> Console:
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)
+
+
+def _notes() -> Console:
+    """Standard error."""
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 def _print(value: Any) -> None:
@@ -143,7 +148,7 @@ def ask(
     settings = load(config, port=port)
     _readable(request, file or [], out)
     console = _console()
-    notes = Console(stderr=True, highlight=False)
+    notes = _notes()
     with connected(settings, url, notes, request, file or []) as client:
         attached = [client.upload(path) for path in file or []]
         show = View(notes if as_json else console).show
@@ -180,7 +185,7 @@ def chat(
     from controller.cli.session import connected
 
     console = _console()
-    notes = Console(stderr=True, highlight=False)
+    notes = _notes()
     with connected(load(config, port=port), url, notes) as client:
         talk = Chat(client, out, console, as_json)
         prompt = "" if as_json or not sys.stdin.isatty() else "> "

@@ -159,9 +159,10 @@ async def test_what_is_unexpected_is_told_without_its_words() -> None:
 
 async def test_unknown_routes_and_methods() -> None:
     async with doors(Stage()) as http:
-        assert "GET /: Not Found." in _error(await http.get("/"), 404, "invalid_request")
+        assert (await http.get("/")).json()["service"] == "hugginggpt"
+        assert "GET /nowhere: Not Found." in _error(await http.get("/nowhere"), 404, "not_found")
         answer = await http.delete("/tasks")
-        assert "Method Not Allowed" in _error(answer, 405, "invalid_request")
+        assert "Method Not Allowed" in _error(answer, 405, "method_not_allowed")
         assert "POST" in answer.headers["allow"]
 
 

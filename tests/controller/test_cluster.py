@@ -50,9 +50,9 @@ class FakeRay:
     def status(self) -> Any:
         return SimpleNamespace(applications=self.applications)
 
-    def install(self, settings: Settings) -> list[ModelCard]:
+    def install(self, settings: Settings) -> tuple[list[ModelCard], dict[str, str]]:
         self.installed = settings
-        return [app.catalog(settings).get(name) for name in settings.experts]
+        return [app.catalog(settings).get(name) for name in settings.experts], {}
 
     def deploy(self, cards: Sequence[ModelCard], limits: Any) -> None:
         self.deployed += [card.id for card in cards]

@@ -212,7 +212,7 @@ async def test_what_died_with_a_node_is_made_once_more_and_the_same_model_goes_o
     for called in (first, second, third):
         called.give("again")
     outcomes = await run.settled()
-    assert [codes(outcome) for outcome in outcomes] == [[None], [None], ["replica_died", None]]
+    assert [codes(outcome) for outcome in outcomes] == [[None], [None], ["input_lost", None]]
     assert outcomes[0].text == "by test/a", "the outcome told stays as it was told"
     assert sum(isinstance(event, TaskDone) for event in run.events) == 3
 
@@ -227,7 +227,7 @@ async def test_what_is_lost_a_second_time_is_not_made_again() -> None:
     assert run.experts.names() == ["a", "b", "c", "a", "b", "c", "c"], "made once more, then revived once"
     assert statuses(outcomes) == ["done", "done", "failed"]
     assert outcomes[2].error is not None
-    assert outcomes[2].error.code == "replica_died"
+    assert outcomes[2].error.code == "input_lost"
 
 
 @virtual

@@ -18,6 +18,7 @@ from controller import server as module
 from controller.errors import ControllerError
 from controller.server import Server, announced, any_port, free, running, serving, stop, url
 from controller.settings import Settings
+from model_catalog.card import ModelCard
 
 ME = Server(os.getpid(), "http://127.0.0.1:8000", "http://127.0.0.1:8265")
 
@@ -103,10 +104,11 @@ class FakeRay:
         self.done.append("start")
         self.options |= options
 
-    def install(self, settings: Settings) -> None:
+    def install(self, settings: Settings) -> tuple[list[ModelCard], dict[str, str]]:
         self.done.append("install")
         if self._error is not None:
             raise self._error
+        return [], {}
 
 
 def _put(fake: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,15 +28,19 @@ class FakeServe:
         self.ran: list[str] = []
         self.deleted: list[str] = []
         self.told: list[str] = []
-        self.error: Exception | None = None
+        self.becomes: dict[str, Any] = {}
 
     def status(self) -> Any:
         return SimpleNamespace(applications=self.applications)
 
-    def run_many(self, apps: Sequence[Any]) -> None:
+    def run_many(self, apps: Sequence[Any], **options: Any) -> None:
+        assert options == {
+            "wait_for_ingress_deployment_creation": False,
+            "wait_for_applications_running": False,
+        }, "one that fails must not hide the others"
         self.ran += [app.name for app in apps]
-        if self.error is not None:
-            raise self.error
+        for app in apps:
+            self.applications[app.name] = self.becomes.get(app.name, _application("RUNNING"))
 
     def delete(self, name: str) -> None:
         self.deleted.append(name)
@@ -162,9 +166,20 @@ def test_one_that_cannot_run_here_keeps_all_from_being_deployed(faked: Callable[
 
 def test_an_application_that_does_not_become_ready(faked: Callable[..., FakeServe]) -> None:
     serve = faked(hugginggpt=_application("RUNNING"))
-    serve.error = RuntimeError("the constructor failed")
-    with pytest.raises(FleetError, match="did not become ready: the constructor failed"):
+    serve.becomes["text-to-speech--test--echo"] = _application("DEPLOY_FAILED", "the constructor failed")
+    with pytest.raises(
+        FleetError, match=r"text-to-speech--test--echo \(DEPLOY_FAILED: the constructor failed\)"
+    ):
         fleet.deploy([ECHO])
+    assert serve.told == ["refresh"], "the controller is told all the same"
+
+
+def test_one_that_is_never_ready_is_waited_for_with_a_bound(faked: Callable[..., FakeServe]) -> None:
+    serve = faked()
+    serve.becomes["text-to-speech--test--echo"] = _application("DEPLOYING", "no node has a GPU")
+    assert fleet.run(fleet.targets([ECHO]), seconds=0.01) == {
+        "text-to-speech--test--echo": "DEPLOYING: no node has a GPU"
+    }
 
 
 # States ------------------------------------------------------------------------------------------------

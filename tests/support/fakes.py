@@ -3,7 +3,10 @@
 import asyncio
 import functools
 import selectors
+import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, ParamSpec, cast
@@ -12,7 +15,6 @@ from unittest import mock
 from ray.exceptions import ActorDiedError, ObjectLostError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RequestCancelledError
 
-from controller import controller, dispatcher
 from controller.handles import Response
 from controller.outcome import Outcome
 from controller.plan import Plan
@@ -68,13 +70,13 @@ def virtual(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         loop = _Loop()
-        clock = SimpleNamespace(time=loop.time, perf_counter=loop.time)
-        with (
-            mock.patch.object(dispatcher, "time", clock),
-            mock.patch.object(controller, "time", clock),
-            asyncio.Runner(loop_factory=lambda: loop) as runner,
-        ):
-            runner.run(cast("Any", test(*args, **kwargs)))
+        clock = SimpleNamespace(time=loop.time, perf_counter=loop.time, monotonic=loop.time)
+        with ExitStack() as patches:
+            for name, module in list(sys.modules.items()):
+                if name.startswith("controller.") and getattr(module, "time", None) is time:
+                    patches.enter_context(mock.patch.object(module, "time", clock))
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                runner.run(cast("Any", test(*args, **kwargs)))
 
     return run
 

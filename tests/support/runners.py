@@ -5,6 +5,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from deployments.errors import ExpertError
 from deployments.result import Input, Result
 from deployments.runners.base import Runner
 from tests.support.signal import give
@@ -30,7 +31,7 @@ class Raises(Runner):
     """Fails on every input."""
 
     def run(self, inputs: Sequence[Input]) -> list[Result]:
-        raise RuntimeError("this model is broken")
+        raise ExpertError("this model is broken")
 
 
 class Dies(Runner):
