@@ -1,6 +1,5 @@
 """The HTTP side of the command line: uploads, runs as events, downloads."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,10 +50,8 @@ class Client:
             "attachments": list(attachments),
             "stream": True,
         }
-        headers = {"content-type": "application/json"}
-        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         try:
-            with self._http.stream("POST", "/v1/runs", content=content, headers=headers) as answer:
+            with self._http.stream("POST", "/v1/runs", json=body) as answer:
                 if answer.is_error:
                     answer.read()
                     raise _refused(answer)

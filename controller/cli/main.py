@@ -4,6 +4,7 @@ Imports that take long (Ray, the HTTP client) wait until a command needs them, s
 """
 
 import asyncio
+import io
 import json
 import os
 import shutil
@@ -146,6 +147,7 @@ def ask(
     from controller.request import Message
 
     settings = load(config, port=port)
+    request = _typed(request)
     _readable(request, file or [], out)
     console = _console()
     notes = _notes()
@@ -159,6 +161,11 @@ def ask(
         print_told(told, console)
     if told.done is not None and any(outcome.status != "done" for outcome in told.done.outcomes):
         raise typer.Exit(2)
+
+
+def _typed(text: str) -> str:
+    """What a person typed, with bytes that are no UTF-8 replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _readable(request: str, files: list[Path], out: Path) -> None:
@@ -188,6 +195,8 @@ def chat(
     notes = _notes()
     with connected(load(config, port=port), url, notes) as client:
         talk = Chat(client, out, console, as_json)
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="replace")
         prompt = "" if as_json or not sys.stdin.isatty() else "> "
         if prompt:
             console.print(HELP)
@@ -232,7 +241,7 @@ def plan(
         else:
             _console().print(f"{count} plans written to {jsonl[1]}", soft_wrap=True)
         return
-    plan_one(request or "", settings.max_tasks, _console(), as_json)
+    plan_one(_typed(request or ""), settings.max_tasks, _console(), as_json)
 
 
 @app.command()
