@@ -170,8 +170,8 @@ def test_commands_are_not_sent(tmp_path: Path) -> None:
     talk = Talk(Web(), tmp_path)
     assert talk.say("") == talk.say("   ") == []
     assert " ".join(talk.say("/help")).split() == HELP.split()
-    (said, *_) = talk.say("/[bold]nonsense[/]")
-    assert said.startswith("There is no command /[bold]nonsense[/].")
+    (said, *_) = talk.say("/[bold]nonsense")
+    assert said.startswith("There is no command /[bold]nonsense.")
     assert talk.say("/resources") == ["Nothing was made so far."]
     assert not talk.chat.turn("/exit")
     assert not talk.chat.turn(" /quit ")
