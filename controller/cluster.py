@@ -43,7 +43,9 @@ def install(settings: Settings, address: str, experts: Sequence[str]) -> list[st
         ) from None
     except (ConnectionError, RuntimeError, ValueError) as error:
         said = str(error).partition("\n")[0]
-        raise ControllerError(f"No Ray cluster answers at {address}: {said}") from None
+        raise ControllerError(
+            f"No Ray cluster answers at {address}, or it does not take this token: {said}"
+        ) from None
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # of this process alone
     try:
         known = app.catalog(settings)

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from controller.errors import NoExpertError
 from controller.outcome import Choice
 from controller.plan import Task
-from deployments.fleet import NO_RUNNER
-from model_catalog.card import ModelCard
+from model_catalog.card import NO_RUNNER, ModelCard
 from model_catalog.catalog import Catalog
 
 logger = logging.getLogger("ray.serve")

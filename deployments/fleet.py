@@ -18,16 +18,13 @@ from deployments.errors import FleetError
 from deployments.expert import Expert
 from deployments.media import Limits
 from deployments.runners.registry import available, missing
-from model_catalog.card import ModelCard
+from model_catalog.card import NO_RUNNER, ModelCard
 
 ARTIFACTS = "artifacts"
 """Name of the artifact application."""
 
 CONTROLLER = "hugginggpt"
 """Name of the controller's application, which owns the HTTP routes."""
-
-NO_RUNNER = "this release has no runner for it"
-"""The obstacle of a model that no runner fits."""
 
 READY_S = 600.0
 """How long an application may take to become ready: a node may have to be started for it."""

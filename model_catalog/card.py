@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_catalog.tasks import TASKS
 
+NO_RUNNER = "this release has no runner for it"
+"""Why a model cannot run whose card names no runner, or one that is not there."""
+
 
 class Figure(BaseModel):
     """A number read on a day: downloads of the last 30 days, or likes.

@@ -1,6 +1,5 @@
 """``hugginggpt deploy``: the product on a Ray cluster that runs already, guarded by a token."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ import httpx2
 import pytest
 
 from controller.server import any_port
-from tests.support.command import command_line
+from tests.support.command import command_line, environment
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"HOME": str(home), "RAY_AUTH_MODE": "token"},
+        env=environment(home) | {"HOME": str(home), "RAY_AUTH_MODE": "token"},
     )  # fmt: skip
     try:
         assert process.stdout is not None

@@ -26,6 +26,7 @@ D = card("d", "text-classification", "Echo")
 BROKEN = card("broken", "fill-mask", "Raises", downloads=9)
 DYING = card("dying", "fill-mask", "Dies", downloads=9)
 SLOW = card("slow", "fill-mask", "Slow")
+NARROW = card("narrow", "fill-mask", "Slow").model_copy(update={"max_queued": 1})
 SLOW_TOO = card("slow-too", "summarization", "Slow")
 BATCHING = card("batching", "fill-mask", "Batches", batch_size=8)
 
@@ -58,7 +59,7 @@ def experts(
         name=fleet.ARTIFACTS,
         route_prefix=None,
     )
-    with deployed([A, B, C, D, BROKEN, DYING, SLOW, SLOW_TOO, BATCHING, hanging, phoenix]):
+    with deployed([A, B, C, D, BROKEN, DYING, SLOW, NARROW, SLOW_TOO, BATCHING, hanging, phoenix]):
         yield
     serve.delete(fleet.ARTIFACTS)
 
@@ -190,6 +191,19 @@ async def test_cancel_reaches_the_model(hanging: ModelCard, signals: Signals) ->
     await dispatcher.cancel()
     await signals.wait("stopped")
     assert [outcome.status for outcome in dispatcher.outcomes()] == [Status.CANCELLED, Status.CANCELLED]
+
+
+async def test_an_expert_with_a_full_queue_costs_its_own_tasks_alone() -> None:
+    plan: list[dict[str, object]] = [
+        *({"task": "fill-mask", "id": n, "args": {"text": "x"}} for n in range(8)),
+        {"task": "summarization", "id": 8, "args": {"text": "y"}},
+        {"task": "translation", "id": 9, "args": {"text": "<GENERATED>-8"}},
+    ]
+    outcomes, _ = await _run(plan, [NARROW, B, C])
+    assert (outcomes[8].status, outcomes[9].status) == (Status.DONE, Status.DONE)
+    slow = [outcomes[n] for n in range(8)]
+    assert {outcome.status for outcome in slow} == {Status.DONE, Status.FAILED}
+    assert {outcome.error.code for outcome in slow if outcome.error} == {"busy"}
 
 
 async def test_independent_tasks_overlap_in_time() -> None:

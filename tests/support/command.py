@@ -30,4 +30,4 @@ def environment(folder: Path) -> dict[str, str]:
         "HUGGINGGPT_DATA_DIR": str(folder / "data"),
         "COLUMNS": "200",
     }
-    return {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"} | own
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")} | own
