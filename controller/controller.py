@@ -167,24 +167,24 @@ class Controller:
     async def _work(self, run: _Run, host: str) -> None:
         """Take a run through its stages; the last event is ``run.done`` or ``run.failed``, then None."""
         ended = "cancelled"
+        limit = asyncio.timeout(self.settings.run_seconds + _GRACE_S)
         try:
             run.emit(RunCreated(run=run.id, brain=self._planner.name))
-            async with asyncio.timeout(self.settings.run_seconds + _GRACE_S):
+            async with limit:
                 outcomes = await self._execute(run, host)
                 answer = await self._answer(run, outcomes)
             run.stages["total"] = time.perf_counter() - run.began
             run.emit(RunDone(run=run.id, answer=answer, outcomes=outcomes, seconds=_rounded(run.stages)))
             ended = "done"
-        except TimeoutError:
-            late = DeadlineError("The run's time was over before it had an answer; ask for less at once.")
-            run.emit(RunFailed(run=run.id, error=failure(late)))
-            ended = "failed"
-            raise late from None
         except Exception as error:
-            ended = "refused" if isinstance(error, HuggingGPTError) and error.status < 500 else "failed"
-            run.emit(RunFailed(run=run.id, error=failure(error)))
-            if not isinstance(root(error), HuggingGPTError):
+            late = DeadlineError("The run's time was over before it had an answer; ask for less at once.")
+            cause = late if limit.expired() else root(error)
+            ended = "refused" if isinstance(cause, HuggingGPTError) and cause.status < 500 else "failed"
+            run.emit(RunFailed(run=run.id, error=failure(cause)))
+            if not isinstance(cause, HuggingGPTError):
                 logger.exception("run %s met an unexpected error", run.id)
+            if cause is late:
+                raise late from None
             raise
         finally:
             run.emit(None)

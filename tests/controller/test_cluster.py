@@ -153,7 +153,7 @@ def test_an_address_where_someone_listens_is_tried(fake: FakeRay, form: str) -> 
             ConnectionError("Could not find any running Ray instance.\nLong advice."),
             "Could not find any running",
         ),
-        (ConnectionError(), "No Ray cluster answers at auto: "),
+        (ConnectionError(), "No Ray cluster answers at auto, or it does not take this token: "),
         (RuntimeError("Version mismatch"), "Version mismatch"),
         (ValueError("bad address"), "bad address"),
         (AuthenticationError("nope"), "asks for its token; put it into ~/.ray/auth_token or RAY_AUTH_TOKEN"),

@@ -7,7 +7,7 @@ import pytest
 
 from controller import controller as module
 from controller.controller import Controller
-from controller.errors import PlanError, TooManyTasksError
+from controller.errors import DeadlineError, PlanError, TooManyTasksError
 from controller.events import AnswerDelta, Event, PlanDone, RunDone
 from controller.outcome import Status
 from controller.plan import Plan
@@ -283,3 +283,59 @@ async def test_the_fleet_is_looked_up_anew() -> None:
     await stage.controller.refresh()
     assert stage.controller.selector.fleet is stage.cluster.fleet
     assert stage.controller.brain == "fake brain"
+
+
+# Bounds --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_planner_that_never_ends_is_cut_off(streamed: bool) -> None:
+    @virtual
+    async def scenario() -> None:
+        stage = Stage([*ONE, asyncio.Event()], streamed=streamed, settings=Settings(run_seconds=7))
+        stage.cluster = FakeCluster()
+        with pytest.raises(DeadlineError, match="before it had an answer"):
+            await stage.run()
+        assert now() == pytest.approx(BEGIN + 7 + module._GRACE_S)
+        assert stage.failed().error.code == "deadline"
+        assert stage.meter.runs[0][0] == "failed"
+        assert stage.planner.closed
+        assert all(promise.ended for promise in stage.cluster.promises)
+
+    scenario()
+
+
+@virtual
+async def test_a_responder_that_never_ends_is_cut_off() -> None:
+    stage = Stage(ONE, responder=FakeResponder(["All ", asyncio.Event()]), settings=Settings(run_seconds=7))
+    with pytest.raises(DeadlineError):
+        await stage.run()
+    assert stage.kinds()[-2:] == ["answer.delta", "run.failed"]
+    assert [outcome.status for outcome in stage.meter.tasks] == [Status.DONE]
+
+
+@virtual
+async def test_another_timeout_is_not_told_as_the_runs() -> None:
+    stage = Stage([TimeoutError("of a socket")])
+    with pytest.raises(TimeoutError):
+        await stage.run()
+    assert stage.failed().error.code == "internal"
+    assert now() == pytest.approx(BEGIN)
+
+
+@virtual
+async def test_a_model_that_came_back_unnoticed_is_found() -> None:
+    stage = Stage(ONE)
+    stage.controller.selector.fleet = Fleet()
+    stage.cluster.fleet = Fleet(frozenset({"test/a"}))
+    await stage.run()
+    done = stage.events[-1]
+    assert isinstance(done, RunDone)
+    assert done.outcomes[0].text == "by test/a"
+
+
+async def test_what_is_starting_is_told() -> None:
+    stage = Stage(settings=Settings(experts=("test/b", "test/a", "test/c")))
+    assert stage.controller.starting() == []
+    stage.controller.selector.fleet = Fleet(starting=frozenset({"test/a", "test/b", "test/later"}))
+    assert stage.controller.starting() == ["test/b", "test/a"], "of those that were deployed with it"

@@ -1,10 +1,14 @@
 """The dispatcher over experts under the test's control: what is called when, with what, and how tasks end."""
 
+import logging
+
 import pytest
 
+from controller import dispatcher as module
 from controller.events import TaskChosen
 from controller.outcome import Status
-from controller.plan import Task
+from controller.plan import Plan, Task
+from controller.selector import Fleet
 from deployments.account import Account
 from deployments.errors import ExpertError, InputError, MediaError
 from deployments.result import Result
@@ -18,10 +22,13 @@ from tests.support.fakes import (
     answers,
     busy,
     died,
+    lost,
+    now,
     turns,
     virtual,
     wrapped,
 )
+from tests.support.logs import recorded
 
 # Eager dispatch ----------------------------------------------------------------------------------------
 
@@ -249,6 +256,53 @@ async def test_a_task_that_no_model_can_run_fails_with_what_to_do_and_its_depend
     assert second.error is not None
     assert second.error == third.error
     assert second.error.message.startswith("Task 0 (fill-mask), which it needs, failed: ")
+
+
+@virtual
+async def test_where_nothing_runs_the_fleet_is_looked_up_once_for_all() -> None:
+    fake = FakeExperts(answers)
+    run = await begin([], fake)
+    found, run.selector.fleet = run.selector.fleet, Fleet()
+    looks = []
+
+    async def look() -> None:
+        looks.append(len(run.events))
+        await turns(3)
+        run.selector.fleet = found
+
+    run.selector.look = look
+    for task in Plan.parse(CHAIN).tasks:
+        run.dispatcher.dispatch(task)
+    assert statuses(await run.settled()) == ["done"] * 3
+    assert len(looks) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "looks"), [(died(), 1), (wrapped(InputError("not this")), 0), (busy(), 0), (lost(), 0)]
+)
+def test_after_a_death_the_fleet_is_looked_up_anew(error: Exception, looks: int) -> None:
+    @virtual
+    async def scenario() -> None:
+        seen: list[float] = []
+
+        async def look() -> None:
+            seen.append(now())
+
+        def script(called: Called) -> Result | BaseException:
+            return error if called.name == "a" else answers(called)
+
+        run = await begin([], FakeExperts(script))
+        run.selector.look = look
+        for task in Plan.parse(ONE).tasks:
+            run.dispatcher.dispatch(task)
+        with recorded(module.logger, logging.WARNING) as records:
+            await run.settled()
+            await turns()
+        assert len(seen) == looks
+        assert len(records) == 1
+        assert "run run task 0 (fill-mask) failed on test/a" in records[0].getMessage()
+
+    scenario()
 
 
 @virtual

@@ -314,6 +314,29 @@ async def test_a_result_that_cannot_be_stored_is_made_by_the_next() -> None:
 
 
 @virtual
+async def test_a_store_that_died_is_asked_again_and_the_model_is_not() -> None:
+    first = iter([died()])
+
+    def keep(result: Result) -> Account | BaseException:
+        return next(first, Account.of(result))
+
+    run = await begin(PICTURE, FakeExperts(answers, keep))
+    drawn, seen = await run.settled()
+    assert run.experts.names() == ["draw", "see"]
+    assert len(run.experts.stored) == 2
+    assert codes(drawn) == codes(seen) == [None]
+
+
+@virtual
+async def test_a_store_that_stays_away_fails_the_attempt() -> None:
+    run = await begin(PICTURE[:1], FakeExperts(answers, lambda result: died()))
+    (drawn,) = await run.settled()
+    assert run.experts.names() == ["draw", "draw2", "draw2"], "the last is revived once"
+    assert len(run.experts.stored) == 6
+    assert codes(drawn) == ["replica_died"] * 3
+
+
+@virtual
 async def test_where_nothing_can_be_stored_the_dependents_are_skipped() -> None:
     run = await begin(PICTURE, FakeExperts(answers, lambda result: wrapped(ExpertError("disk full"))))
     drawn, seen = await run.settled()

@@ -8,6 +8,7 @@ from controller.dispatcher import Dispatcher
 from controller.events import Event, TaskDone, TaskFailed, TaskSkipped, TaskStarted
 from controller.outcome import Outcome
 from controller.plan import Plan
+from controller.selector import Selector
 from model_catalog.card import ModelCard
 from tests.support.cluster import card
 from tests.support.fakes import FakeExperts, now, selector, turns
@@ -46,6 +47,7 @@ class Run:
 
     dispatcher: Dispatcher
     experts: FakeExperts
+    selector: Selector
     events: list[Event] = field(default_factory=list)
 
     def ends(self) -> list[int]:
@@ -75,13 +77,14 @@ async def begin(
     assert not plan.faults
     fake = experts or FakeExperts()
     events: list[Event] = []
+    chooses = selector(cards)
     made = Dispatcher(
-        "run", fake, selector(cards), events.append, deadline=now() + run_seconds, task_seconds=task_seconds
+        "run", fake, chooses, events.append, deadline=now() + run_seconds, task_seconds=task_seconds
     )
     for task in plan.tasks:
         made.dispatch(task)
     await turns()
-    return Run(made, fake, events)
+    return Run(made, fake, chooses, events)
 
 
 def statuses(outcomes: Sequence[Outcome]) -> list[str]:

@@ -328,7 +328,7 @@ class FakePlanner:
 class FakeResponder:
     """Answers in these pieces, and remembers what it was told."""
 
-    pieces: Sequence[str | Exception] = ("All ", "done.")
+    pieces: Sequence[str | Exception | asyncio.Event] = ("All ", "done.")
     name: str = "fake brain"
     told: list[tuple[Request, Plan, tuple[Outcome, ...]]] = field(default_factory=list)
 
@@ -337,9 +337,12 @@ class FakeResponder:
         self.told.append((request, plan, tuple(outcomes)))
         for piece in self.pieces:
             await asyncio.sleep(0)
-            if isinstance(piece, Exception):
+            if isinstance(piece, asyncio.Event):
+                await piece.wait()
+            elif isinstance(piece, Exception):
                 raise piece
-            yield piece
+            else:
+                yield piece
 
 
 @dataclass(slots=True)
