@@ -51,22 +51,22 @@ def serving(settings: Settings, *, dashboard: bool = True) -> Iterator[Server]:
     _check(settings, dashboard)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
-    keys = {name: os.environ.pop(name) for name in KEYS if name in os.environ}  # not for Ray's processes
     import ray
     from ray import serve
 
     from controller.app import install
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # of this process alone
-    context = ray.init(
-        address="local",
-        include_dashboard=dashboard,
-        dashboard_host="127.0.0.1",
-        dashboard_port=settings.dashboard_port,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
+    keys = {name: os.environ.pop(name) for name in KEYS if name in os.environ}  # not for Ray's processes
     try:
+        context = ray.init(
+            address="local",
+            include_dashboard=dashboard,
+            dashboard_host="127.0.0.1",
+            dashboard_port=settings.dashboard_port,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
         serve.start(
             proxy_location="HeadOnly",
             http_options={"host": settings.host, "port": settings.port},

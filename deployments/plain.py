@@ -18,10 +18,11 @@ def plain(data: Any) -> Any:
         ExpertError: it holds what JSON has no form for.
 
     """
-    if data is None or data == []:
+    if data is None or (isinstance(data, list) and not data):
         return data
     try:
-        return json.loads(words(json.dumps(data, default=_own, allow_nan=False)) or "null")
+        written = json.dumps(data, default=_own, allow_nan=False, ensure_ascii=False)
+        return json.loads(words(written) or "null")
     except (TypeError, ValueError, RecursionError):
         raise ExpertError("The model gave data that is no JSON; its runner must give plain values.") from None
 

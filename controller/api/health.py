@@ -40,7 +40,7 @@ async def readyz(request: Request) -> Response:
         return JSONResponse({"status": "unready", "reason": "The artifact deployment does not answer."}, 503)
     starting = here.controller.starting()
     if starting:
-        told = f"{len(starting)} experts are still starting: {', '.join(starting)}."
+        told = f"These experts are still starting: {', '.join(starting)}."
         return JSONResponse({"status": "unready", "reason": told}, 503)
     running = sorted(here.controller.selector.fleet.running)
     if not running:

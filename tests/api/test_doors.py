@@ -254,12 +254,16 @@ async def test_pages_of_this_machine_may_read_answers_and_others_may_not() -> No
 async def test_readiness_needs_the_store_and_an_expert(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage = Stage()
+    stage = Stage(settings=Settings(experts=("test/a", "test/b")))
     async with doors(stage, tmp_path) as http:
         assert (await http.get("/healthz")).json() == {"status": "ok", "service": "hugginggpt"}
         ready = await http.get("/readyz")
         assert (ready.status_code, ready.json()["status"]) == (200, "ready")
         assert "test/a" in ready.json()["experts"]
+        stage.controller.selector.fleet = Fleet(frozenset({"test/a"}), frozenset({"test/b"}))
+        unready = await http.get("/readyz")
+        assert (unready.status_code, unready.json()["status"]) == (503, "unready")
+        assert unready.json()["reason"] == "These experts are still starting: test/b."
         stage.controller.selector.fleet = Fleet()
         unready = await http.get("/readyz")
         assert (unready.status_code, unready.json()["reason"]) == (503, "No expert runs; see hugginggpt ps.")

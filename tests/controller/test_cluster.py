@@ -17,6 +17,7 @@ from controller.cluster import install
 from controller.errors import ControllerError, SettingsError
 from controller.settings import Settings
 from deployments import fleet
+from deployments.errors import FleetError
 from model_catalog.card import ModelCard
 from model_catalog.errors import UnknownModelError
 
@@ -33,6 +34,7 @@ class FakeRay:
         self.applications: dict[str, Any] = {}
         self.installed: Settings | None = None
         self.deployed: list[str] = []
+        self.failed: dict[str, str] = {}
         self.error: Exception | None = None
 
     def init(self, address: str, **options: Any) -> None:
@@ -52,7 +54,7 @@ class FakeRay:
 
     def install(self, settings: Settings) -> tuple[list[ModelCard], dict[str, str]]:
         self.installed = settings
-        return [app.catalog(settings).get(name) for name in settings.experts], {}
+        return [app.catalog(settings).get(name) for name in settings.experts], self.failed
 
     def deploy(self, cards: Sequence[ModelCard], limits: Any) -> None:
         self.deployed += [card.id for card in cards]
@@ -113,6 +115,15 @@ def test_what_is_wrong_leaves_the_cluster_and_goes(
     fake.applications = {fleet.CONTROLLER: object()}
     with pytest.raises(error):
         install(settings, "auto", experts)
+    assert fake.done == ["init", "shutdown"]
+
+
+def test_an_expert_that_did_not_become_ready_is_told(fake: FakeRay) -> None:
+    fake.failed = {"sentiment--embedded--vader": "DEPLOY_FAILED: no room"}
+    with pytest.raises(
+        FleetError, match=r"not every expert became ready: .*vader \(DEPLOY_FAILED: no room\)"
+    ):
+        install(Settings(), "auto", [VADER])
     assert fake.done == ["init", "shutdown"]
 
 

@@ -258,23 +258,29 @@ async def test_a_task_that_no_model_can_run_fails_with_what_to_do_and_its_depend
     assert second.error.message.startswith("Task 0 (fill-mask), which it needs, failed: ")
 
 
-@virtual
-async def test_where_nothing_runs_the_fleet_is_looked_up_once_for_all() -> None:
-    fake = FakeExperts(answers)
-    run = await begin([], fake)
-    found, run.selector.fleet = run.selector.fleet, Fleet()
-    looks = []
+@pytest.mark.parametrize(
+    "away", [{"test/a", "test/a2"}, {"test/a", "test/a2", "test/b", "test/b2", "test/c"}]
+)
+def test_what_may_have_come_back_is_looked_for_once_for_all(away: set[str]) -> None:
+    @virtual
+    async def scenario() -> None:
+        run = await begin([], FakeExperts(answers))
+        found = run.selector.fleet
+        run.selector.fleet = Fleet(found.running - away)
+        looks: list[int] = []
 
-    async def look() -> None:
-        looks.append(len(run.events))
-        await turns(3)
-        run.selector.fleet = found
+        async def look() -> None:
+            looks.append(len(run.events))
+            await turns(3)
+            run.selector.fleet = found
 
-    run.selector.look = look
-    for task in Plan.parse(CHAIN).tasks:
-        run.dispatcher.dispatch(task)
-    assert statuses(await run.settled()) == ["done"] * 3
-    assert len(looks) == 1
+        run.selector.look = look
+        for task in Plan.parse(CHAIN).tasks:
+            run.dispatcher.dispatch(task)
+        assert statuses(await run.settled()) == ["done"] * 3
+        assert len(looks) == 1
+
+    scenario()
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,21 @@
 """The selector: filter, rank, take K, and why."""
 
+import asyncio
+import logging
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller import selector as module
 from controller.errors import NoExpertError
 from controller.plan import Task
-from controller.selector import TOP_K, Fleet, Selector
-from model_catalog.card import Figure, ModelCard
+from controller.selector import LOOK_S, TOP_K, Fleet, Selector
+from model_catalog.card import NO_RUNNER, Figure, ModelCard
 from model_catalog.catalog import Catalog
 from tests.support.cluster import card
+from tests.support.fakes import BEGIN, after, now, turns, virtual
+from tests.support.logs import recorded
 
 CARDS = [card(f"m{n}", "image-to-text", "Echo", downloads=n) for n in range(6)]
 OCR = card("ocr", "image-to-text", "Echo", downloads=99).model_copy(update={"yields": "ocr"})
@@ -56,6 +62,23 @@ def test_a_model_that_is_no_candidate_is_not_taken(named: str) -> None:
 def test_the_only_one_says_so() -> None:
     assert _selector(CARDS, {"m1"}).select(_task()).reason == "the only model that can run this task here"
     assert _selector(CARDS, k=1).select(_task()).reason == "the only model that can run this task here"
+
+
+def test_a_model_of_another_job_says_why_it_is_taken() -> None:
+    selection = _selector([*CARDS, OCR], {"ocr"}).select(_task())
+    assert selection.reason.endswith("; it does ocr, since no model for caption runs here")
+    assert ";" not in _selector([*CARDS, OCR], {"ocr"}).select(_task(want="ocr")).reason
+    assert ";" not in _selector([*CARDS, OCR]).select(_task()).reason
+
+
+def test_where_no_release_could_run_it_deploying_is_no_advice() -> None:
+    selector = _selector(CARDS)
+    selector.fleet = Fleet(obstacles={item.id: NO_RUNNER for item in CARDS})
+    with pytest.raises(NoExpertError, match="Leave that part out, or add a model with a runner of your own"):
+        selector.select(_task())
+    selector.fleet = Fleet(obstacles={item.id: NO_RUNNER for item in CARDS[1:]})
+    with pytest.raises(NoExpertError, match="hugginggpt deploy"):
+        selector.select(_task())
 
 
 def test_a_wanted_job_leaves_only_those_that_do_it() -> None:
@@ -106,3 +129,57 @@ def test_candidates_are_the_best_of_what_runs(
     offers = _selector(cards, {f"m{n}" for n in running}, k).offers("translation")
     runs = sorted((item for n, item in enumerate(cards) if n in running), key=lambda item: item.rank)
     assert list(offers) == runs[:k]
+
+
+# Looking again -------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_many_askers_make_one_look_and_not_another_soon_after() -> None:
+    made = _selector(CARDS)
+    await made.look_again()
+    looks: list[float] = []
+
+    async def look() -> None:
+        looks.append(now())
+        await after(5)
+
+    made.look = look
+    await asyncio.gather(*(made.look_again() for _ in range(5)))
+    await made.look_again()
+    assert looks == [BEGIN]
+    await after(LOOK_S)
+    await made.look_again()
+    assert looks == [BEGIN, BEGIN + 5 + LOOK_S]
+
+
+@virtual
+async def test_a_look_that_fails_is_logged_and_hurts_nobody() -> None:
+    made = _selector(CARDS)
+
+    async def look() -> None:
+        raise RuntimeError("Serve is away")
+
+    made.look = look
+    with recorded(module.logger, logging.WARNING) as records:
+        await made.look_again()
+        await turns()
+    assert [record.getMessage() for record in records] == ["what runs could not be asked"]
+    assert made.select(_task()).candidates
+
+
+@virtual
+async def test_an_asker_that_is_cancelled_leaves_the_look_to_the_others() -> None:
+    made = _selector(CARDS)
+    looked: list[float] = []
+
+    async def look() -> None:
+        await after(5)
+        looked.append(now())
+
+    made.look = look
+    first, second = (asyncio.create_task(made.look_again()) for _ in range(2))
+    await turns()
+    first.cancel()
+    await second
+    assert looked == [BEGIN + 5]

@@ -27,7 +27,13 @@ ME = Server(os.getpid(), "http://127.0.0.1:8000", "http://127.0.0.1:8265")
 def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a server leaves word, for one test."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     return tmp_path / "state" / "hugginggpt" / "server.json"
+
+
+def _settings(**more: Any) -> Settings:
+    ports = {name: any_port("127.0.0.1") for name in ("port", "dashboard_port")}
+    return Settings(**{**ports, **more})
 
 
 @contextmanager
@@ -79,7 +85,7 @@ def test_a_taken_port_is_told_before_anything_starts(monkeypatch: pytest.MonkeyP
         port = taken.getsockname()[1]
         with (
             pytest.raises(ControllerError, match=f"Port {port} of 127.0.0.1 is taken"),
-            serving(Settings(port=port)),
+            serving(_settings(port=port)),
         ):
             pytest.fail("it must not start")
 
@@ -127,7 +133,7 @@ def _put(fake: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_server_starts_on_loopback_and_ends_whole(dashboard: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeRay()
     _put(fake, monkeypatch)
-    settings = Settings(port=any_port("127.0.0.1"))
+    settings = _settings()
     with serving(settings, dashboard=dashboard) as server:
         assert fake.done == ["init", "start", "install"]
         assert server.pid == os.getpid()
@@ -142,9 +148,41 @@ def test_a_server_starts_on_loopback_and_ends_whole(dashboard: bool, monkeypatch
 def test_a_server_that_cannot_be_deployed_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeRay(ControllerError("no expert"))
     _put(fake, monkeypatch)
-    with pytest.raises(ControllerError, match="no expert"), serving(Settings(port=any_port("127.0.0.1"))):
+    with pytest.raises(ControllerError, match="no expert"), serving(_settings()):
         pytest.fail("it must not start")
     assert fake.done[-1] == "shutdown"
+
+
+def test_keys_are_kept_from_rays_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str | None] = []
+    fake = FakeRay()
+    monkeypatch.setattr(fake, "start", lambda **options: seen.append(os.environ.get("OPENAI_API_KEY")))
+    _put(fake, monkeypatch)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    with serving(_settings()):
+        assert os.environ.get("OPENAI_API_KEY") is None
+    assert seen == [None]
+    assert os.environ["OPENAI_API_KEY"] == "sk-secret"
+    monkeypatch.setattr(fake, "init", None)  # starting Ray fails
+    _put(fake, monkeypatch)
+    with pytest.raises(TypeError), serving(_settings()):
+        pytest.fail("it must not start")
+    assert os.environ["OPENAI_API_KEY"] == "sk-secret"
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ControllerError, match=r"cannot be made .*choose one by the setting data_dir"),
+        serving(_settings(data_dir=tmp_path / "file" / "data")),
+    ):
+        pytest.fail("it must not start")
+
+
+def test_ray_is_never_started_without_its_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(ControllerError, match="unset it"), serving(_settings()):
+        pytest.fail("it must not start")
 
 
 # The record ----------------------------------------------------------------------------------------------

@@ -289,10 +289,13 @@ async def test_a_file_is_read_in_pieces(artifacts: Artifacts) -> None:
     assert len(await big.read(path, 0, 10 * CHUNK)) == CHUNK, "never more than that at a time"
 
 
-async def test_a_restart_finds_the_files_again(artifacts: Artifacts) -> None:
+async def test_a_restart_finds_the_files_again(artifacts: Artifacts, tmp_path: Path) -> None:
     path = (await _upload(artifacts, PNG)).path
+    await artifacts.append(await artifacts.begin(), PNG)
+    assert len(_files(tmp_path)) == 2
     again = Artifacts(await artifacts.location())
     assert (await again.fetch(path)).data == PNG
+    assert _files(tmp_path) == [path[1:]], "what was never finished is gone"
 
 
 async def test_only_this_user_can_read_the_folders(artifacts: Artifacts, tmp_path: Path) -> None:

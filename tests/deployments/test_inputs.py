@@ -136,6 +136,14 @@ def test_a_file_of_another_kind_or_over_a_limit_is_refused() -> None:
         _resolve({"image": "i"}, {"i": PNG}, limits=Limits(max_pixels=10))
 
 
+@pytest.mark.parametrize("args", [{"text": "x" * 11}, {"text": "<GENERATED>-1"}, {"text": "ab<GENERATED>-2"}])
+def test_a_text_over_the_limit_is_refused_wherever_it_comes_from(args: dict[str, str]) -> None:
+    sources = {"<GENERATED>-1": Result(text="y" * 11), "<GENERATED>-2": Result(text="y" * 9)}
+    with pytest.raises(TooLargeError, match="has 11 characters; at most 10 are taken"):
+        _resolve(args, sources, limits=Limits(max_text_characters=10))
+    assert _resolve({"text": "z" * 10}, limits=Limits(max_text_characters=10)).text() == "z" * 10
+
+
 def test_media_that_were_not_delivered_are_refused() -> None:
     with pytest.raises(InputError, match=r"needs image for 'image', but '/images/x\.png' was"):
         _resolve({"image": "/images/x.png"})
