@@ -144,6 +144,14 @@ async def test_a_body_that_is_not_said_to_be_json_is_not_read(kind: str) -> None
     assert "Content-Type: application/json" in message
 
 
+@pytest.mark.parametrize("door", ["/tasks", "/results", "/hugginggpt", "/v1/runs"])
+async def test_every_door_refuses_what_is_no_request(door: str) -> None:
+    async with doors(Stage()) as http:
+        broken = await http.post(door, content=b"{", headers={"content-type": "application/json"})
+        assert "no valid JSON" in _error(broken, 400, "invalid_request")
+        assert "in words" in _error(await http.post(door, json=asked(" \n")), 400, "invalid_request")
+
+
 async def test_json_may_say_its_charset() -> None:
     async with doors(Stage([Reply("hi")])) as http:
         headers = {"content-type": "Application/JSON; charset=utf-8"}
