@@ -3,6 +3,7 @@
 import ctypes
 import unicodedata
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +61,11 @@ class Espeak(SingleRunner):
 
         """
         super().load(card, device)
-        import espeakng_loader
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-        folder = espeakng_loader.get_data_path()
-        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
-        self._rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, folder.encode(), _DONT_EXIT)
-        if self._rate <= 0:
-            raise ExpertError("espeak-ng does not find its voices; install espeakng-loader again.")
+        self._library, self._rate, folder = _initialized()
         self._identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-        self._identifier.set_languages(_spoken(self._identifier.labels, Path(folder)))
+        self._identifier.set_languages(_spoken(self._identifier.labels, folder))
         self._blocks: list[NDArray[np.int16]] = []
         self._callback = _Callback(self._collect)  # held here, for the library calls it later
 
@@ -115,6 +111,26 @@ class Espeak(SingleRunner):
         if samples and count > 0:
             self._blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return int(self.stopping.is_set())
+
+
+@cache
+def _initialized() -> tuple[ctypes.CDLL, int, Path]:
+    """The library, its rate in Hz and its folder of voices.
+
+    Once for a process: a second initialization frees the phonemes that the chosen voice still points to.
+
+    Raises:
+        ExpertError: the library does not find its voices.
+
+    """
+    import espeakng_loader
+
+    folder = espeakng_loader.get_data_path()
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, folder.encode(), _DONT_EXIT)
+    if rate <= 0:
+        raise ExpertError("espeak-ng does not find its voices; install espeakng-loader again.")
+    return library, rate, Path(folder)
 
 
 def _spoken(labels: list[str], folder: Path) -> list[str]:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from ray import serve
 
 from controller.dispatcher import Dispatcher
 from controller.events import Event, TaskChosen
@@ -13,7 +12,6 @@ from controller.handles import ServeExperts
 from controller.outcome import Outcome, Status
 from controller.plan import Plan
 from controller.selector import Selector
-from deployments import fleet
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
 from tests.support.cluster import card, deployed
@@ -50,18 +48,10 @@ def phoenix(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def experts(
-    cluster: None, hanging: ModelCard, phoenix: ModelCard, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
-    """Every expert of this module, and the artifacts; a test's catalog says which of them it knows."""
-    serve.run(
-        fleet.artifacts_app(str(tmp_path_factory.mktemp("artifacts"))),
-        name=fleet.ARTIFACTS,
-        route_prefix=None,
-    )
+def experts(product: str, hanging: ModelCard, phoenix: ModelCard) -> Iterator[None]:
+    """Every expert of this module, beside the product; a test's catalog says which of them it knows."""
     with deployed([A, B, C, D, BROKEN, DYING, SLOW, NARROW, SLOW_TOO, BATCHING, hanging, phoenix]):
         yield
-    serve.delete(fleet.ARTIFACTS)
 
 
 async def _run(
