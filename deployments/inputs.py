@@ -47,7 +47,7 @@ def resolve(call: Call, upstream: Sequence[Upstream], limits: Limits) -> Input:
 def _taken(source: Upstream, modality: Modality, name: str, tag: str, limits: Limits) -> Value:
     if not isinstance(source, Result):
         return decode(source, modality, limits)
-    value = source.value(modality)
+    value = source.mask if name == "mask" and source.mask is not None else source.value(modality)
     if value is None:
         raise InputError(f"{tag} gave no {modality} for {name!r}; ask for a task that makes one first.")
     return cast("Value", value)

@@ -37,6 +37,8 @@ class Result:
     """An expert's full output: one value for each modality the task declares.
 
     Attributes:
+        mask: white where the picture's found things are and black elsewhere, for a task that paints there;
+            it has the picture's size, and is no output of its own.
         run: the run it was made for, for logs.
         model: id of the model that made it.
         started: when the model began, seconds since the epoch.
@@ -50,6 +52,7 @@ class Result:
     audio: Audio | None = None
     video: Video | None = None
     table: Table | None = None
+    mask: Image | None = None
     run: str = ""
     model: str = ""
     started: float = 0.0

@@ -1,6 +1,7 @@
 """Model cards: what the catalog knows of a model."""
 
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -34,12 +35,24 @@ class ModelCard(BaseModel):
         tasks: the registry's task types it serves.
         yields: where one task type covers two jobs (image-to-text), the one this model does.
         downloads: downloads of 30 days; None where nobody has counted them.
-        runner: name of the runner that serves it (see ``deployments.runners``).
+        revision: the commit, tag or branch of its repository; None for the main branch as it is when the
+            model is first deployed. What is resolved once stays pinned.
+        path: a folder, on every node that may run it, to take it from instead of the Hub.
+        parts: further repositories (``owner/name`` or ``owner/name@revision``) or absolute folders that it
+            needs, by their role: ``base`` for a ControlNet, ``vocoder`` for SpeechT5.
+        defaults: what a call leaves open, by argument name: ``{"steps": "1"}``.
+        spare_weights: patterns (as of ``fnmatch``) of weights that may be missing or left over at load,
+            beyond those every runner knows to be harmless.
+        dtype: the type of its numbers on a GPU; None for half precision. On the CPU it is ``float32``.
+        runner: name of the runner that serves it (see ``deployments.runners``); None for the one that fits
+            its library and tasks.
         requires: importable modules its runner needs beyond the base install.
         gpu: the share of a GPU it holds, 0 for none.
         resources: custom Ray resources that place it on a kind of node.
         cpus: the share of the node's CPUs it holds in Ray's bookkeeping.
         batch_size: the most inputs of one model call.
+        batch_wait_s: how long an idle model waits for a batch to fill, in seconds. While the model is busy
+            a batch fills by itself, so that 0 is right for nearly all.
         max_queued: the most calls that wait for it before it answers "busy".
 
     """
@@ -59,12 +72,19 @@ class ModelCard(BaseModel):
     repo_bytes: Annotated[int, Field(ge=0)] | None = None
     safetensors: bool | None = None
     source: str = ""
+    revision: Annotated[str, Field(pattern=r"^\w[\w./-]*$", max_length=100)] | None = None
+    path: Path | None = None
+    parts: dict[str, str] = Field(default_factory=dict)
+    defaults: dict[str, str] = Field(default_factory=dict)
+    spare_weights: tuple[str, ...] = ()
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
     runner: str | None = None
     requires: tuple[str, ...] = ()
     gpu: Annotated[float, Field(ge=0)] = 0.0
     cpus: Annotated[float, Field(ge=0)] = 0.0
     resources: dict[str, float] = Field(default_factory=dict)
     batch_size: Annotated[int, Field(ge=1, le=512)] = 1
+    batch_wait_s: Annotated[float, Field(ge=0, le=5)] = 0.0
     max_queued: Annotated[int, Field(ge=1)] = 512
 
     @model_validator(mode="after")

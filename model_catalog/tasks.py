@@ -6,7 +6,7 @@ runner function.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from model_catalog.errors import UnknownTaskError
@@ -63,6 +63,8 @@ class TaskType:
         hugginggpt: whether HuggingGPT's planner offers it; such tasks accept ``text``, ``image``,
             ``audio`` and ``video`` even where their row does not name them.
         wants: the jobs a plan may tell apart with ``want``, the usual one first.
+        knobs: further optional arguments that only tune the result, as a seed does; nothing is bound to
+            them but what names them.
 
     """
 
@@ -73,6 +75,7 @@ class TaskType:
     family: str
     hugginggpt: bool = True
     wants: tuple[str, ...] = ()
+    knobs: tuple[Argument, ...] = ()
 
     @property
     def small(self) -> bool:
@@ -86,10 +89,11 @@ class TaskType:
 
     def argument(self, name: str) -> Argument | None:
         """The argument that a plan means by ``name``: a declared one, an alias, or a generic one."""
-        for argument in self.arguments:
+        known = (*self.arguments, *self.knobs)
+        for argument in known:
             if name == argument.name:
                 return argument
-        for argument in self.arguments:
+        for argument in known:
             if name in argument.aliases:
                 return argument
         return _GENERIC.get(name) if self.hugginggpt else None
@@ -215,6 +219,8 @@ _MORE_ROWS = (
              (TABLE, QUESTION), _LABELLED, "tabular", hugginggpt=False),
     TaskType("image-text-to-text", "Answer or write a text about a picture, as a chat model does.",
              (IMAGE, TEXT), _WORDS, "vision-language", hugginggpt=False),
+    TaskType("text-to-audio", "Make music or a sound from a description.",
+             (TEXT,), (Modality.AUDIO,), "music", hugginggpt=False),
     TaskType("image-to-video", "Set a picture in motion.",
              (IMAGE, _optional(TEXT)), (Modality.VIDEO,), "video", hugginggpt=False),
     TaskType("video-classification", "Name what a video shows, with scores.",
@@ -230,8 +236,60 @@ _MORE_ROWS = (
 )
 # fmt: on
 
+
+def _knob(name: str, *aliases: str) -> Argument:
+    """An optional number or word that tunes a result."""
+    return Argument(name, Modality.TEXT, required=False, aliases=aliases)
+
+
+_SEED = _knob("seed")
+_LENGTH = _knob("max_new_tokens", "max_length", "max_tokens")
+_TOP = _knob("top_k")
+_THRESHOLD = _knob("threshold")
+_WRITING = (_LENGTH, _knob("temperature"), _knob("top_p"), _SEED)
+_DIFFUSION = (
+    _knob("negative_prompt"),
+    _SEED,
+    _knob("steps", "num_inference_steps"),
+    _knob("guidance", "guidance_scale"),
+)
+_SIZE = (_knob("width"), _knob("height"))
+_REPAINTING = (*_DIFFUSION, _knob("strength"))
+_FILMING = (*_DIFFUSION, *_SIZE, _knob("frames", "num_frames"), _knob("fps"))
+_CONTROLLED = (*_DIFFUSION, *_SIZE, _knob("control_strength", "controlnet_conditioning_scale"))
+
+_KNOBS: Mapping[str, tuple[Argument, ...]] = {
+    "text2text-generation": _WRITING,
+    "conversational": _WRITING,
+    "text-generation": _WRITING,
+    "image-text-to-text": _WRITING,
+    "summarization": (_LENGTH,),
+    "image-to-text": (_LENGTH,),
+    "translation": (_knob("source_language"), _LENGTH),
+    "text-classification": (_TOP,),
+    "fill-mask": (_TOP,),
+    "image-classification": (_TOP,),
+    "audio-classification": (_TOP,),
+    "video-classification": (_TOP,),
+    "visual-question-answering": (_TOP,),
+    "object-detection": (_THRESHOLD,),
+    "zero-shot-object-detection": (_THRESHOLD,),
+    "image-segmentation": (_THRESHOLD,),
+    "automatic-speech-recognition": (_knob("language"),),
+    "text-to-speech": (_knob("voice"), _SEED),
+    "audio-to-audio": (_knob("target_language"), _SEED),
+    "text-to-audio": (*_DIFFUSION, _knob("seconds")),
+    "text-to-image": (*_DIFFUSION, *_SIZE),
+    "image-to-image": _REPAINTING,
+    "inpainting": _REPAINTING,
+    "text-to-video": _FILMING,
+    "image-to-video": _FILMING,
+    **{row.name: _CONTROLLED for row in _CONTROLLED_ROWS},
+}
+
 TASKS: Mapping[str, TaskType] = {
-    row.name: row for row in (*_ROWS, *_CONTROL_ROWS, *_CONTROLLED_ROWS, *_MORE_ROWS)
+    row.name: replace(row, knobs=_KNOBS.get(row.name, ()))
+    for row in (*_ROWS, *_CONTROL_ROWS, *_CONTROLLED_ROWS, *_MORE_ROWS)
 }
 """Every task type by name, HuggingGPT's first."""
 

@@ -4,10 +4,14 @@ A runner lives in one replica and is used by one thread at a time. A person who 
 ``load`` and ``run``; ``stop`` matters where one call takes long.
 """
 
+import asyncio
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
+from pydantic import SecretStr
+
+from deployments.errors import StoppedError
 from deployments.result import Input, Result
 from model_catalog.card import ModelCard
 
@@ -18,6 +22,7 @@ class Runner(ABC):
     Attributes:
         card: the model's card.
         device: where it runs, ``cpu`` or ``cuda``.
+        token: the operator's token for the Hugging Face Hub, set before ``load``; never to be logged.
         stopping: set when nobody waits for the running call any more; cleared before each ``run``. A loop
             inside ``run`` looks at it, so that the model is free again soon.
 
@@ -27,6 +32,7 @@ class Runner(ABC):
     device: str
 
     def __init__(self) -> None:
+        self.token: SecretStr | None = None
         self.stopping = threading.Event()
 
     def load(self, card: ModelCard, device: str) -> None:
@@ -50,9 +56,44 @@ class Runner(ABC):
 
         """
 
+    def key(self, item: Input) -> Hashable:
+        """What inputs of one model call must share, such as a shape or a parameter; all may, by default.
+
+        Called on the event loop, so that it must be quick. ``key`` of a bad input must not raise.
+        """
+        return None
+
     def warm_up(self) -> None:  # noqa: B027
         """Make the first real call quick; called once after ``load``. Does nothing by default."""
 
     def stop(self) -> None:
         """End the running call soon; called from another thread when nobody waits for it any more."""
         self.stopping.set()
+
+
+class AsyncRunner(Runner):
+    """A runner that waits rather than computes, as on a model served elsewhere.
+
+    Its calls run on the replica's event loop, up to ``card.batch_size`` at once; a call that nobody waits for
+    any more is cancelled.
+    """
+
+    @abstractmethod
+    async def answer(self, item: Input) -> Result:
+        """Answer one input.
+
+        Raises:
+            Exception: it could not be answered.
+
+        """
+
+    def run(self, inputs: Sequence[Input]) -> Sequence[Result | Exception]:
+        """Answer inputs without a replica, all at once."""
+
+        async def gather() -> list[Result | Exception]:
+            found = await asyncio.gather(*map(self.answer, inputs), return_exceptions=True)
+            return [
+                item if isinstance(item, Result | Exception) else StoppedError(str(item)) for item in found
+            ]
+
+        return asyncio.run(gather())
