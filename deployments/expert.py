@@ -9,16 +9,22 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from pydantic import SecretStr
+from ray.serve.metrics import Gauge
+
+from deployments import memory
 from deployments.errors import ExpertError, StoppedError
 from deployments.inputs import resolve
 from deployments.media import Limits
 from deployments.plain import plain, words
 from deployments.result import Call, Input, Result, Upstream
+from deployments.runners.base import AsyncRunner
 from deployments.runners.registry import resolve as resolve_runner
+from deployments.runners.routing import runner_of
 from model_catalog.card import ModelCard
 from model_catalog.errors import HuggingGPTError
 
@@ -30,17 +36,36 @@ STUCK_S = 30.0
 
 @dataclass(eq=False, slots=True)
 class _Job:
-    """One call on its way through the model."""
+    """One call on its way through the model; those of one ``key`` may share a batch."""
 
     call: Call
     input: Input
+    key: Hashable = None
     dropped: bool = field(default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a replica measured of itself.
+
+    Attributes:
+        model: the model's id.
+        device: where it runs, ``cpu`` or ``cuda``.
+        load_s: seconds from the start of loading to ready, weights, warm-up and all.
+        peak_bytes: the most memory taken so far: of the GPU, or of the process where it runs on the CPU.
+
+    """
+
+    model: str
+    device: str
+    load_s: float
+    peak_bytes: int
 
 
 class Expert:
     """A model behind Serve: load, warm up, batch, infer, stop, health."""
 
-    def __init__(self, card: ModelCard, limits: Limits | None = None) -> None:
+    def __init__(self, card: ModelCard, limits: Limits | None = None, token: SecretStr | None = None) -> None:
         """Load the model; the replica is ready when this returns.
 
         Raises:
@@ -50,23 +75,47 @@ class Expert:
         """
         self._card = card
         self._limits = limits or Limits()
-        self._runner = resolve_runner(card.runner or "")()
+        self._runner = resolve_runner(runner_of(card) or "")()
+        self._runner.token = token
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._lock = threading.Lock()
         self._running: Sequence[_Job] = ()
         self._dropped_at: float | None = None
         self._pending: deque[tuple[_Job, asyncio.Future[Result | Exception]]] = deque()
+        self._arrival: asyncio.Future[None] | None = None
         self._pump: asyncio.Task[None] | None = None
+        self._slots = asyncio.Semaphore(card.batch_size)
         began = time.monotonic()
-        self._thread.submit(self._load).result()
-        logger.info("loaded %s in %.2f s", card.id, time.monotonic() - began)
+        self._device = self._thread.submit(self._load).result()
+        self._load_s = time.monotonic() - began
+        self._publish()
 
-    def _load(self) -> None:
-        device = "cuda" if self._card.gpu else "cpu"
-        if self._card.gpu:
-            _limit_gpu_memory(self._card.gpu)
+    def _load(self) -> str:
+        device = memory.device(self._card.gpu)
         self._runner.load(self._card, device)
         self._runner.warm_up()
+        return device
+
+    def _publish(self) -> None:
+        """Tell the figures of a fresh replica, in the log and to Ray's metrics."""
+        found = self._figures()
+        logger.info(
+            "loaded %s on %s in %.2f s, peak memory %.0f MiB",
+            found.model, found.device, found.load_s, found.peak_bytes / 2**20,
+        )  # fmt: skip
+        for name, value, told in (
+            ("load_seconds", found.load_s, "Seconds a replica took to become ready."),
+            ("peak_memory_bytes", found.peak_bytes, "The most memory a replica held after its warm-up."),
+        ):
+            gauge = Gauge(f"hugginggpt_expert_{name}", description=told, tag_keys=("model", "device"))
+            gauge.set(value, tags={"model": found.model, "device": found.device})
+
+    def _figures(self) -> Figures:
+        return Figures(self._card.id, self._device, self._load_s, memory.peak(self._device))
+
+    async def figures(self) -> Figures:
+        """What this replica has measured of itself so far."""
+        return self._figures()
 
     async def infer(self, call: Call, *upstream: Upstream) -> Result:
         """Run one task; upstream results and files arrive resolved by Ray, in the order of ``call.sources``.
@@ -82,12 +131,10 @@ class Expert:
             resolved = await asyncio.to_thread(resolve, call, upstream, self._limits)
         else:
             resolved = resolve(call, upstream, self._limits)
-        job = _Job(call, resolved)
-        try:
-            answer = await self._queued(job)
-        except asyncio.CancelledError:
-            self._drop(job)
-            raise
+        if isinstance(self._runner, AsyncRunner):
+            answer = await self._awaited(self._runner, _Job(call, resolved))
+        else:
+            answer = await self._computed(_Job(call, resolved, self._key(resolved)))
         if isinstance(answer, Exception):
             raise answer
         logger.info(
@@ -96,26 +143,85 @@ class Expert:
         )  # fmt: skip
         return answer
 
+    def _key(self, item: Input) -> Hashable:
+        """What a call's batch has in common; a call whose key cannot be told has a batch of its own."""
+        try:
+            key = (item.task, self._runner.key(item))
+            hash(key)
+        except Exception:  # the model itself says what is wrong with the input
+            return object()
+        return key
+
+    async def _awaited(self, runner: AsyncRunner, job: _Job) -> Result | Exception:
+        """Wait for a model elsewhere; a cancelled call is cancelled there too."""
+        async with self._slots:
+            started = time.time()
+            if _late(job.call):
+                return self._answers([job], {}, started)[0]
+            answer: Result | Exception
+            try:
+                answer = await runner.answer(job.input)
+            except Exception as error:  # a model may raise anything; the caller gets it in our words
+                answer = error
+            return self._answers([job], {job: answer}, started)[0]
+
+    async def _computed(self, job: _Job) -> Result | Exception:
+        """Wait for the model thread; a cancelled call is dropped there."""
+        try:
+            return await self._queued(job)
+        except asyncio.CancelledError:
+            self._drop(job)
+            raise
+
     async def _queued(self, job: _Job) -> Result | Exception:
         """Wait for the model: what comes while it is busy forms the next batch."""
         answer: asyncio.Future[Result | Exception] = asyncio.get_running_loop().create_future()
         self._pending.append((job, answer))
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._drain())
         return await answer
 
     async def _drain(self) -> None:
-        """Run the pending calls, as many at once as the card allows, until none is left."""
+        """Run the pending calls, as many at once as fit together, until none is left."""
         loop = asyncio.get_running_loop()
         while self._pending:
-            batch = [self._pending.popleft() for _ in range(min(self._card.batch_size, len(self._pending)))]
-            batch = [(job, answer) for job, answer in batch if not answer.done()]
+            if self._card.batch_wait_s:
+                await self._fill(loop.time() + self._card.batch_wait_s)
+            batch = self._batch()
             if not batch:
                 continue
             answers = await loop.run_in_executor(self._thread, self._run, [job for job, _ in batch])
             for (_, waiting), answer in zip(batch, answers, strict=True):
                 if not waiting.done():
                     waiting.set_result(answer)
+
+    async def _fill(self, until: float) -> None:
+        """Wait for the oldest call's batch to fill, with a bound."""
+        loop = asyncio.get_running_loop()
+        while self._alike() < self._card.batch_size and (left := until - loop.time()) > 0:
+            self._arrival = loop.create_future()
+            await asyncio.wait({self._arrival}, timeout=left)
+
+    def _alike(self) -> int:
+        """How many pending calls go with the oldest one."""
+        key = self._pending[0][0].key
+        return sum(job.key == key for job, _ in self._pending)
+
+    def _batch(self) -> list[tuple[_Job, "asyncio.Future[Result | Exception]"]]:
+        """Take the oldest call and those that go with it; the others keep their turn. Dropped ones go."""
+        batch: list[tuple[_Job, asyncio.Future[Result | Exception]]] = []
+        kept: deque[tuple[_Job, asyncio.Future[Result | Exception]]] = deque()
+        for job, answer in self._pending:
+            if answer.done():
+                continue
+            if len(batch) < self._card.batch_size and (not batch or job.key == batch[0][0].key):
+                batch.append((job, answer))
+            else:
+                kept.append((job, answer))
+        self._pending = kept
+        return batch
 
     def _run(self, jobs: Sequence[_Job]) -> list[Result | Exception]:
         """Run a batch on the model thread; each job has an answer, be it an exception."""
@@ -188,11 +294,3 @@ class Expert:
 
 def _late(call: Call) -> bool:
     return call.deadline is not None and time.time() > call.deadline
-
-
-def _limit_gpu_memory(share: float) -> None:
-    """Hold the process to its share: Ray's fraction of a GPU is bookkeeping only."""
-    import torch
-
-    if torch.cuda.is_available() and share < 1:
-        torch.cuda.set_per_process_memory_fraction(share)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from pydantic import SecretStr
 from ray import serve
 from ray.serve.config import BackpressureConfig
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
@@ -17,7 +18,8 @@ from deployments.artifacts import Artifacts
 from deployments.errors import FleetError
 from deployments.expert import Expert
 from deployments.media import Limits
-from deployments.runners.registry import available, missing
+from deployments.runners.registry import available, extra_of, missing
+from deployments.runners.routing import runner_of
 from model_catalog.card import NO_RUNNER, ModelCard
 
 ARTIFACTS = "artifacts"
@@ -55,16 +57,20 @@ def app_name(card: ModelCard) -> str:
 
 def obstacle(card: ModelCard) -> str | None:
     """Why this machine cannot run a model, as a part of a sentence; None where it can."""
-    if card.runner is None or not available(card.runner):
+    runner = runner_of(card)
+    if runner is None or not available(runner):
         return NO_RUNNER
     absent = missing(card)
     if absent:
-        return f"its runner needs {', '.join(absent)}: pip install 'hugginggpt-serve[embedded]'"
+        extras = ",".join(dict.fromkeys(map(extra_of, absent)))
+        return f"its runner needs {', '.join(absent)}: pip install 'hugginggpt-serve[{extras}]'"
     return None
 
 
-def expert_app(card: ModelCard, limits: Limits | None = None) -> serve.Application:
-    """The Serve application of an expert.
+def expert_app(
+    card: ModelCard, limits: Limits | None = None, token: SecretStr | None = None
+) -> serve.Application:
+    """The Serve application of an expert; ``token`` is the operator's for the Hugging Face Hub.
 
     Raises:
         FleetError: this machine cannot run the model.
@@ -86,7 +92,7 @@ def expert_app(card: ModelCard, limits: Limits | None = None) -> serve.Applicati
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=DRAIN_S,
     )
-    return deployment.bind(card, limits)
+    return deployment.bind(card, limits, token)
 
 
 def artifacts_app(
@@ -105,7 +111,9 @@ def artifacts_app(
     return deployment.bind(root, limits)
 
 
-def targets(cards: Iterable[ModelCard], limits: Limits | None = None) -> list[serve.RunTarget]:
+def targets(
+    cards: Iterable[ModelCard], limits: Limits | None = None, token: SecretStr | None = None
+) -> list[serve.RunTarget]:
     """What ``serve.run_many`` deploys for these cards.
 
     Raises:
@@ -113,18 +121,19 @@ def targets(cards: Iterable[ModelCard], limits: Limits | None = None) -> list[se
 
     """
     return [
-        serve.RunTarget(expert_app(card, limits), name=app_name(card), route_prefix=None) for card in cards
+        serve.RunTarget(expert_app(card, limits, token), name=app_name(card), route_prefix=None)
+        for card in cards
     ]
 
 
-def deploy(cards: Sequence[ModelCard], limits: Limits | None = None) -> None:
+def deploy(cards: Sequence[ModelCard], limits: Limits | None = None, token: SecretStr | None = None) -> None:
     """Deploy experts, wait until they are ready, and tell the controller.
 
     Raises:
         FleetError: this machine cannot run one of them, or one did not become ready.
 
     """
-    if failed := run(targets(cards, limits)):
+    if failed := run(targets(cards, limits, token)):
         told = "; ".join(f"{name} ({reason})" for name, reason in failed.items())
         raise FleetError(f"Not every expert became ready: {told}.")
 

@@ -8,6 +8,7 @@ import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
+from typing import ClassVar
 
 from pydantic import SecretStr
 
@@ -20,6 +21,7 @@ class Runner(ABC):
     """Runs one model.
 
     Attributes:
+        requires: modules it needs beyond the base install, so that a machine without them is told at once.
         card: the model's card.
         device: where it runs, ``cpu`` or ``cuda``.
         token: the operator's token for the Hugging Face Hub, set before ``load``; never to be logged.
@@ -28,6 +30,7 @@ class Runner(ABC):
 
     """
 
+    requires: ClassVar[tuple[str, ...]] = ()
     card: ModelCard
     device: str
 

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from deployments.errors import FleetError
 from deployments.runners.base import Runner
+from deployments.runners.routing import runner_of
 from model_catalog.card import ModelCard
 
 GROUP = "hugginggpt.runners"
@@ -57,6 +58,15 @@ _BUILT_IN = {
     "remote": "deployments.runners.remote:Remote",
 }
 
+_EXTRAS = {
+    "pandas": "models",
+    "sentencepiece": "models",
+    "skops": "models",
+    "scipy": "models",
+    "controlnet_aux": "annotators",
+    "torchvision": "annotators",
+}
+
 
 def resolve(name: str) -> type[Runner]:
     """The runner that a card means by ``name``.
@@ -97,8 +107,15 @@ def available(name: str) -> bool:
 
 
 def missing(card: ModelCard) -> tuple[str, ...]:
-    """Those modules of ``card.requires`` that are not installed here."""
-    return tuple(name for name in card.requires if not _installed(name))
+    """The modules that a card and its runner need and that are not installed here."""
+    runner = runner_of(card)
+    own = resolve(runner).requires if runner is not None and available(runner) else ()
+    return tuple(name for name in dict.fromkeys((*own, *card.requires)) if not _installed(name))
+
+
+def extra_of(module: str) -> str:
+    """The extra of this package that brings a module."""
+    return _EXTRAS.get(module, "embedded")
 
 
 def _plugin(name: str) -> str | None:

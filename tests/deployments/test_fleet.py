@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from ray.serve.schema import ApplicationStatus
 
 from deployments import fleet
@@ -96,10 +97,11 @@ def test_an_expert_holds_what_its_card_says() -> None:
     held = ECHO.model_copy(
         update={"gpu": 0.25, "cpus": 0.5, "resources": {"vision": 0.1}, "batch_size": 8, "max_queued": 5}
     )
-    deployment = _options(fleet.expert_app(held, LIMITS))
+    token = SecretStr("hf_secret")
+    deployment = _options(fleet.expert_app(held, LIMITS, token))
     assert deployment.func_or_class is Expert or deployment.func_or_class.__name__ == "Expert"
     assert deployment.name == "text-to-speech--echo"
-    assert deployment.init_args == (held, LIMITS)
+    assert deployment.init_args == (held, LIMITS, token)
     assert deployment.max_ongoing_requests == 16
     assert deployment.max_queued_requests == 5
     options = deployment.ray_actor_options
@@ -126,6 +128,9 @@ def test_the_artifacts_lie_where_they_are_put() -> None:
         ({"runner": "no-such-runner"}, "this release has no runner for it"),
         ({"requires": ("no_such_module", "json")},
          "its runner needs no_such_module: pip install 'hugginggpt-serve[embedded]'"),
+        ({"requires": ("torchvision_of_old", "skops_of_old")},
+         "its runner needs torchvision_of_old, skops_of_old: pip install 'hugginggpt-serve[embedded]'"),
+        ({"runner": None, "library": "coqui"}, "this release has no runner for it"),
     ],
 )  # fmt: skip
 def test_what_this_machine_cannot_run_says_why(changes: dict[str, Any], reason: str) -> None:
