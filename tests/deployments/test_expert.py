@@ -72,10 +72,10 @@ async def test_what_cannot_be_resolved_is_told_as_it_is() -> None:
         await expert.infer(filled, Result(text="words alone"))
     filled = Call("r", "image-to-text", 1, {"image": "/images/x.png"}, ("/images/x.png",))
     with pytest.raises(MediaError):
-        await expert.infer(call, File(b"no picture", "text/plain"))
+        await expert.infer(filled, File(b"no picture", "text/plain"))
     small = Expert(card("m", "image-to-text", "Echo"), Limits(max_pixels=10))
     with pytest.raises(TooLargeError):
-        await small.infer(call, File(PICTURES["image/png"], "image/png"))
+        await small.infer(filled, File(PICTURES["image/png"], "image/png"))
     assert runner.seen == []
 
 
