@@ -1,6 +1,6 @@
 """Turn a file of facts about models into the snapshot of model cards that ships.
 
-    python -m scripts.make_snapshot FACTS.jsonl model_catalog/data/snapshot.jsonl
+    python -m scripts.make_snapshot FACTS.jsonl scripts/more_models.jsonl model_catalog/data/snapshot.jsonl
 
 A facts file has one model and one task a line, with figures, their dates and their sources. What no
 source tells (what a model is good for, which further tasks it serves, which models cannot do the task
@@ -12,9 +12,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from model_catalog.card import Figure, ModelCard
 from model_catalog.tasks import TASKS
@@ -50,6 +50,23 @@ SHORT_SOURCES = (
 """What a source's text holds, and the short name that cards give it; ``data/README.md`` explains them."""
 
 SOFT_EDGES = {"softedge": "hed"}
+BATCHES: Mapping[str, int] = {
+    "text": 32,
+    "embedding": 32,
+    "tabular": 32,
+    "question-answering": 16,
+    "seq2seq": 8,
+    "text-generation": 8,
+    "vision": 8,
+    "captioning": 8,
+    "visual-question-answering": 8,
+    "document-question-answering": 4,
+    "vision-language": 4,
+    "audio": 8,
+    "control": 4,
+}
+"""The most inputs of one model call, by family of runner; 1 for what fills a GPU with one."""
+
 CHAT_TASKS = ("text-generation", "conversational", "text2text-generation")
 CONTROLS = tuple(name.removesuffix("-control") for name in TASKS if name.endswith("-control"))
 
@@ -67,6 +84,10 @@ class Note(BaseModel):
         license: its license's short name, where the facts spell it out.
         gated: whether it is gated, where the facts are silent.
         chat: whether a text generator takes instructions.
+        parts: see ``ModelCard.parts``.
+        defaults: see ``ModelCard.defaults``.
+        spare_weights: see ``ModelCard.spare_weights``.
+        dtype: see ``ModelCard.dtype``.
         left_out: why it gets no card.
 
     """
@@ -82,6 +103,10 @@ class Note(BaseModel):
     license: str | None = None
     gated: bool | None = None
     chat: bool = True
+    parts: dict[str, str] = Field(default_factory=dict)
+    defaults: dict[str, str] = Field(default_factory=dict)
+    spare_weights: tuple[str, ...] = ()
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
     left_out: str = ""
 
 
@@ -148,7 +173,7 @@ def _tasks_of(row: Row, note: Note) -> Iterable[str]:
     if task == "text-generation":
         return CHAT_TASKS if note.chat else (task,)
     if task == "depth-estimation":
-        return (task, "depth-control")
+        return (task, "depth-control", "normal-control")
     if task == "any-to-any":
         return ("image-text-to-text",)
     return (task,)
@@ -178,6 +203,11 @@ def _card(row: Row, tasks: tuple[str, ...], note: Note) -> ModelCard:
         repo_bytes=row.get("repo_bytes"),
         safetensors=row["safetensors"],
         source=_source(row),
+        parts=note.parts,
+        defaults=note.defaults,
+        spare_weights=note.spare_weights,
+        dtype=note.dtype,
+        batch_size=BATCHES.get(TASKS[tasks[0]].family, 1),
     )
 
 
@@ -238,10 +268,11 @@ def _size(params: int) -> str:
 def main() -> None:
     """Read the facts, write the cards, and tell how many there are."""
     parser = argparse.ArgumentParser(description="Turn facts about models into the snapshot that ships.")
-    parser.add_argument("facts", type=Path, help="JSON lines, one model and task each")
+    parser.add_argument("facts", type=Path, nargs="+", help="JSON lines, one model and task each")
     parser.add_argument("snapshot", type=Path, help="where the cards go")
     paths = parser.parse_args()
-    cards = make_cards(read_rows(paths.facts), read_notes())
+    rows = [row for facts in paths.facts for row in read_rows(facts)]
+    cards = make_cards(rows, read_notes())
     paths.snapshot.write_text("".join(f"{to_json(card)}\n" for card in cards), encoding="utf-8")
     print(f"{len(cards)} cards in {paths.snapshot}")
 

@@ -31,7 +31,7 @@ class Filler:
         self._board = board
         told, made = self._told, self._made_of
         self._texts: Mapping[str, Callable[[Segment], Sequence[str] | None]] = {
-            **dict.fromkeys(["text-to-image", "text-to-video", "inpainting", *GUIDED], made),
+            **dict.fromkeys(["text-to-image", "text-to-video", "text-to-audio", "inpainting", *GUIDED], made),
             **dict.fromkeys(["text-generation", "text2text-generation"], self._prompt),
             **dict.fromkeys(["text-to-speech", "translation"], told),
             **dict.fromkeys(["image-to-image", "image-to-video"], self._instruction),

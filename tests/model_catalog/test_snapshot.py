@@ -57,8 +57,20 @@ def test_figures_are_dated_and_sourced() -> None:
             assert card.likes.source, card.id
 
 
-def test_hub_models_name_no_runner_yet() -> None:
+def test_hub_models_leave_the_runner_to_their_library() -> None:
     assert [card.id for card in HUB_CARDS if card.embedded or card.runner] == []
+
+
+def test_a_controlnet_names_its_base_model() -> None:
+    for card in HUB_CARDS:
+        if card.library == "diffusers" and card.tasks[0].endswith("-text-to-image"):
+            assert set(card.parts) == {"base"}, card.id
+
+
+def test_few_steps_where_a_model_was_made_for_few() -> None:
+    turbo = Catalog.shipped().get("stabilityai/sd-turbo")
+    assert turbo.defaults == {"steps": "1", "guidance": "0"}
+    assert Catalog.shipped().get("stabilityai/stable-diffusion-xl-base-1.0").defaults == {}
 
 
 def test_embedded_experts_run_anywhere() -> None:
@@ -96,9 +108,8 @@ def test_tasks_with_fewer_than_three_models() -> None:
         "canny-control": 1,
         "hed-control": 1,
         "mlsd-control": 1,
-        "normal-control": 1,
         "openpose-control": 1,
-        "video-classification": 0,
+        "video-classification": 2,
     }
 
 
@@ -293,7 +304,7 @@ def test_the_script_makes_what_ships(
 def test_tasks_come_from_facts_and_notes() -> None:
     made = {card.id: card.tasks for card in make_cards(SAMPLE, read_notes())}
     assert made["lllyasviel/Annotators"] == ("hed-control", "normal-control", "openpose-control")
-    assert made["Intel/dpt-large"] == ("depth-estimation", "depth-control")
+    assert made["Intel/dpt-large"] == ("depth-estimation", "depth-control", "normal-control")
     assert made["Qwen/Qwen3-0.6B"] == ("text2text-generation", "conversational", "text-generation")
     assert made["openai-community/gpt2"] == ("text-generation",)
     assert made["google/gemma-4-E4B-it"] == ("image-text-to-text",)

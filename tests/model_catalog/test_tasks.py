@@ -49,6 +49,7 @@ ADDED = [
     "feature-extraction",
     "table-question-answering",
     "image-text-to-text",
+    "text-to-audio",
     "image-to-video",
     "video-classification",
     "zero-shot-image-classification",
@@ -65,9 +66,20 @@ def test_hugginggpt_offers_its_35_names() -> None:
     assert {row.name for row in TASKS.values() if row.hugginggpt} == {*HUB, *CONTROL, *CONTROLLED}
 
 
-def test_14_more_tasks_are_ours() -> None:
-    assert len(ADDED) == 14
+def test_15_more_tasks_are_ours() -> None:
+    assert len(ADDED) == 15
     assert {row.name for row in TASKS.values() if not row.hugginggpt} == set(ADDED)
+
+
+def test_knobs_are_bound_by_name_alone() -> None:
+    row = TASKS["text-to-image"]
+    assert [knob.name for knob in row.knobs][:2] == ["negative_prompt", "seed"]
+    steps = row.argument("num_inference_steps")
+    assert steps is not None
+    assert steps.name == "steps"
+    assert not {knob.name for knob in row.knobs} & {argument.name for argument in row.arguments}
+    assert all(not knob.required for task in TASKS.values() for knob in task.knobs)
+    assert TASKS["canny-control"].knobs == ()
 
 
 @every_task
@@ -164,7 +176,11 @@ def test_labels_are_for_people(row: TaskType) -> None:
 
 def test_producers_of_a_modality() -> None:
     assert {row.name for row in producers(Modality.VIDEO)} == {"text-to-video", "image-to-video"}
-    assert {row.name for row in producers(Modality.AUDIO)} == {"text-to-speech", "audio-to-audio"}
+    assert {row.name for row in producers(Modality.AUDIO)} == {
+        "text-to-speech",
+        "text-to-audio",
+        "audio-to-audio",
+    }
     assert not list(producers(Modality.TABLE))
 
 
