@@ -3,6 +3,7 @@
 One application for each expert, so that adding, updating or removing one touches no other.
 """
 
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from ray import serve
 from ray.serve.config import BackpressureConfig
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
+from deployments import errors
 from deployments.artifacts import Artifacts
 from deployments.errors import FleetError
 from deployments.expert import Expert
@@ -33,6 +35,8 @@ READY_S = 600.0
 
 DRAIN_S = 60.0
 """How long a replica that is replaced may finish what it has begun."""
+
+_LONGEST_REASON = 600  # characters of why an expert did not start
 
 _STARTING = (ApplicationStatus.NOT_STARTED, ApplicationStatus.DEPLOYING)
 
@@ -167,8 +171,24 @@ def run(apps: Sequence[serve.RunTarget], seconds: float = READY_S) -> dict[str, 
 
 def _reason(app: ApplicationStatusOverview) -> str:
     """Why an application is not ready, in one line."""
-    said = " ".join([app.message, *(item.message for item in app.deployments.values())]).split()
-    return f"{app.status.value}: {' '.join(said)[:300]}"
+    return f"{app.status.value}: {_told(app)}"
+
+
+_RAISED = re.compile(r"^(?:[\w.]*\.)?(\w*(?:Error|Exception|Exit|Interrupt)): (.*)", re.MULTILINE | re.DOTALL)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def _told(app: ApplicationStatusOverview) -> str:
+    """What Serve says of an application, in one line: of a replica's traceback the error at its end."""
+    said = [item.message for item in app.deployments.values() if item.message]
+    for message in said:
+        # The last error raised stands last; what it says may run over several lines.
+        pieces = re.split(r"\n(?=[\w.]*(?:Error|Exception|Exit|Interrupt): )", _COLOUR.sub("", message))
+        raised = _RAISED.match(pieces[-1])
+        if raised is not None and "Traceback" in message:
+            kind, told = raised[1], " ".join(raised[2].split())[:_LONGEST_REASON]
+            return told if hasattr(errors, kind) else f"{kind}: {told}"
+    return " ".join(" ".join([app.message, *said]).split())[:300]
 
 
 def undeploy(card: ModelCard) -> None:
@@ -197,8 +217,7 @@ def status() -> dict[str, ExpertStatus]:
             for state, count in item.replica_states.items()
             if state == "RUNNING"
         )
-        message = app.message or " ".join(item.message for item in deployments)
-        found[name] = ExpertStatus(name, app.status.value, message, replicas)
+        found[name] = ExpertStatus(name, app.status.value, _told(app), replicas)
     return found
 
 

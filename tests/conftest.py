@@ -1,17 +1,32 @@
 """Fixtures of every test: one bounded Ray cluster with Serve for the session, started when first needed."""
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 
+if TYPE_CHECKING:
+    from tests.support.hub import FakeHub
+
 _ROOT = Path(__file__).resolve().parent.parent
 _HOME = tempfile.mkdtemp(prefix="hg-", dir="/tmp")  # Ray's socket paths must be short
 
-# Read when Ray is imported, so set before: a home of its own, no reports, replicas that find tests/support.
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+_HUB_PORT = _free_port()
+
+# Read when Ray is imported, so set before: a home of its own, no reports, replicas that find tests/support
+# and the hub of the tests.
 os.environ |= {
     "HOME": _HOME,
     "XDG_STATE_HOME": f"{_HOME}/state",
@@ -20,6 +35,11 @@ os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.05",
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    "HF_ENDPOINT": f"http://127.0.0.1:{_HUB_PORT}",
+    "HF_HOME": f"{_HOME}/hf",
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }
 os.environ.pop("OPENAI_API_KEY", None)
 
@@ -89,6 +109,15 @@ def product(cluster: None, http_port: int) -> str:
     embedded = tuple(card.id for card in chosen(settings, Catalog.shipped()))
     install(settings.model_copy(update={"experts": embedded}))
     return f"http://127.0.0.1:{http_port}"
+
+
+@pytest.fixture(scope="session")
+def hub() -> "Iterator[FakeHub]":
+    """The hub that every replica of the session's cluster downloads from."""
+    from tests.support.hub import FakeHub
+
+    with FakeHub(_HUB_PORT) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

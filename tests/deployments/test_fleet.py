@@ -195,7 +195,7 @@ def test_status_tells_every_experts_state(faked: Callable[..., FakeServe]) -> No
         hugginggpt=_application("RUNNING"),
         artifacts=_application("RUNNING"),
         well=_application("RUNNING", d=({"RUNNING": 2, "STARTING": 1}, "")),
-        broken=_application("DEPLOY_FAILED", "the weights are missing", d=({"STOPPING": 1}, "detail")),
+        broken=_application("DEPLOY_FAILED", "the weights are missing", d=({"STOPPING": 1}, "")),
         waiting=_application("DEPLOYING", "", d=({"STARTING": 1}, "no node has a GPU left")),
         replaced=_application("UNHEALTHY", "", d=({"RUNNING": 1}, "one replica died")),
     )
@@ -210,6 +210,30 @@ def test_status_tells_every_experts_state(faked: Callable[..., FakeServe]) -> No
         "waiting": False,
         "replaced": True,
     }
+
+
+TRACEBACK = """The deployment failed to start 2 times in a row. See controller logs for details. Error:
+\x1b[36mray::ServeReplica:a\x1b[39m (pid=1) RuntimeError: Traceback (most recent call last):
+  File "expert.py", line 89, in __init__
+    raise self._exception
+{}"""
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ("deployments.errors.ExpertError: The weights do not fit X\n(missing: a.b).",
+         "The weights do not fit X (missing: a.b)."),
+        ("KeyError: 'x'\n\nDuring the handling of it:\n\nValueError: no such thing",
+         "ValueError: no such thing"),
+        ("torch.OutOfMemoryError: CUDA out of memory", "OutOfMemoryError: CUDA out of memory"),
+    ],
+)  # fmt: skip
+def test_of_a_replicas_traceback_the_error_is_told(
+    faked: Callable[..., FakeServe], ends: str, told: str
+) -> None:
+    faked(broken=_application("DEPLOY_FAILED", "Failed to update", d=({}, TRACEBACK.format(ends))))
+    assert fleet.status()["broken"].message == told
 
 
 def test_every_embedded_expert_of_the_catalog_can_be_bound() -> None:
