@@ -1,0 +1,154 @@
+"""Where the models of the Hub lie on this node: pins, whole checkpoints, and their manifests.
+
+Under ``<HF_HOME>/hugginggpt``, which is beside the Hub's own cache:
+
+- ``pins/<owner>--<name>@<revision>.json``: the commit that a revision stood for when it was first asked;
+  delete it to take the newest.
+- ``checkpoints/<owner>--<name>/<commit>/``: exactly the files that a loader may see: links to the Hub's
+  cache, and safetensors made of pickles.
+- ``checkpoints/<owner>--<name>/<commit>.json``: the manifest, written last: without it nothing is whole.
+- ``locks/``: one lock a model.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+from urllib.parse import quote
+
+logger = logging.getLogger("ray.serve")
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+"""The form of a commit."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a checkpoint is made of.
+
+    Attributes:
+        model: ``owner/name``.
+        commit: of the files.
+        sizes: bytes of every file, by its name in the folder.
+        sha256: what the Hub declared, and was found, by name in the folder; of converted files their own.
+        converted: of each file that was made of a pickle: the pickle's name and sha256.
+
+    """
+
+    model: str
+    commit: str
+    sizes: dict[str, int]
+    sha256: dict[str, str] = field(default_factory=dict)
+    converted: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def home() -> Path:
+    """The folder of the Hub's libraries, by huggingface_hub's rules, without importing it."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    named = os.environ.get("HF_HOME") or f"{cache}/huggingface"
+    return Path(os.path.expandvars(named)).expanduser()
+
+
+def root() -> Path:
+    """The folder of everything here."""
+    return home() / "hugginggpt"
+
+
+def shelf(model: str) -> Path:
+    """The folder of a model's checkpoints."""
+    return root() / "checkpoints" / model.replace("/", "--")
+
+
+def _pin_file(model: str, revision: str) -> Path:
+    return root() / "pins" / f"{model.replace('/', '--')}@{quote(revision, safe='')}.json"
+
+
+def pinned(model: str, revision: str) -> str | None:
+    """The commit that a model's revision is pinned to; a commit is pinned by itself."""
+    if COMMIT.fullmatch(revision):
+        return revision
+    content = _read(_pin_file(model, revision))
+    commit = content.get("commit")
+    return commit if isinstance(commit, str) and COMMIT.fullmatch(commit) else None
+
+
+def pin(model: str, revision: str, commit: str) -> None:
+    """Pin a revision, if it is not."""
+    if pinned(model, revision) is None:
+        write(_pin_file(model, revision), {"model": model, "revision": revision, "commit": commit})
+
+
+def manifest_file(model: str, commit: str) -> Path:
+    """Where a checkpoint's manifest is."""
+    return shelf(model) / f"{commit}.json"
+
+
+def whole(model: str, commit: str) -> Path | None:
+    """The folder of a checkpoint, if everything of it is there and what was converted is unchanged."""
+    folder = shelf(model) / commit
+    content = _read(manifest_file(model, commit))
+    try:
+        manifest = Manifest(**content)
+    except TypeError:
+        return None
+    for name, size in manifest.sizes.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            logger.warning("%s of %s is missing or changed; the model is taken anew", name, model)
+            return None
+    for name in manifest.converted:
+        if digest(folder / name) != manifest.sha256.get(name):
+            logger.warning("%s of %s has changed since it was made; it is made anew", name, model)
+            return None
+    return folder
+
+
+def declare(manifest: Manifest) -> None:
+    """Declare a checkpoint whole."""
+    write(manifest_file(manifest.model, manifest.commit), asdict(manifest))
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON so that no reader, and no crash, ever meets half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
+        try:
+            json.dump(content, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+@contextmanager
+def locked(model: str) -> Iterator[None]:
+    """Hold a model's lock; processes of this node that want the same model wait here."""
+    from filelock import FileLock
+
+    path = root() / "locks" / f"{model.replace('/', '--')}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield
