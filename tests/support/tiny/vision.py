@@ -1,0 +1,290 @@
+"""Tiny models of pictures and films."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers as hf
+
+from tests.support.tiny import words
+
+KINDS = {0: "cat, house cat", 1: "dog", 2: "car"}
+LABELS: dict[str, Any] = {"id2label": KINDS, "label2id": {name: n for n, name in KINDS.items()}}
+SQUARE = {"height": 32, "width": 32}
+_RESNET: dict[str, Any] = {
+    "embedding_size": 10,
+    "hidden_sizes": [10, 20, 30, 40],
+    "depths": [1, 1, 1, 1],
+    "hidden_act": "relu",
+}
+_STAGES = ["stage1", "stage2", "stage3", "stage4"]
+_DETR: dict[str, Any] = {
+    "use_timm_backbone": False,
+    "d_model": 32,
+    "encoder_layers": 1,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 16,
+    "decoder_ffn_dim": 16,
+}
+
+
+def _save(folder: Path, *parts: Any) -> None:
+    for part in parts:
+        part.save_pretrained(folder)
+
+
+def _louder(module: Any, factor: float) -> None:
+    """Make what a layer says differ more from input to input than that of fresh weights does."""
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.mul_(factor)
+
+
+def classifier(folder: Path) -> None:
+    """A ViT that tells cats, dogs and cars."""
+    model = hf.ViTForImageClassification(hf.ViTConfig(image_size=32, patch_size=8, **words.SIZE, **LABELS))
+    _louder(model.classifier, 20)
+    _save(folder, model, hf.ViTImageProcessorPil(size=SQUARE))
+
+
+def tagger(folder: Path) -> None:
+    """A ViT whose labels are independent of each other."""
+    config = hf.ViTConfig(
+        image_size=32, patch_size=8, problem_type="multi_label_classification", **words.SIZE, **LABELS
+    )
+    _save(folder, hf.ViTForImageClassification(config), hf.ViTImageProcessorPil(size=SQUARE))
+
+
+def encoder(folder: Path) -> None:
+    """A ViT without a head."""
+    model = hf.ViTModel(hf.ViTConfig(image_size=32, patch_size=8, **words.SIZE))
+    _save(folder, model, hf.ViTImageProcessorPil(size=SQUARE))
+
+
+def yolos(folder: Path) -> None:
+    """A detector of one transformer."""
+    config = hf.YolosConfig(image_size=[32, 32], patch_size=8, num_detection_tokens=5, **words.SIZE, **LABELS)
+    model = hf.YolosForObjectDetection(config)
+    _louder(model.class_labels_classifier, 10)
+    _save(folder, model, hf.YolosImageProcessorPil(size={"shortest_edge": 32, "longest_edge": 48}))
+
+
+def _resnet() -> Any:
+    return hf.ResNetConfig(**_RESNET, out_features=["stage4"])
+
+
+def detr(folder: Path) -> None:
+    """A DETR over a ResNet of transformers."""
+    model = hf.DetrForObjectDetection(
+        hf.DetrConfig(backbone_config=_resnet(), num_queries=6, **_DETR, **LABELS)
+    )
+    _louder(model.class_labels_classifier, 5)
+    _save(folder, model, hf.DetrImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96}))
+
+
+def rt_detr(folder: Path) -> None:
+    """An RT-DETR."""
+    backbone = hf.RTDetrResNetConfig(
+        embedding_size=10,
+        hidden_sizes=[10, 20, 30, 40],
+        depths=[1, 1, 1, 1],
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    config = hf.RTDetrConfig(
+        backbone_config=backbone,
+        encoder_hidden_dim=16,
+        encoder_in_channels=[20, 30, 40],
+        encoder_ffn_dim=16,
+        encoder_attention_heads=2,
+        d_model=16,
+        num_queries=5,
+        decoder_in_channels=[16, 16, 16],
+        decoder_ffn_dim=16,
+        decoder_attention_heads=2,
+        decoder_layers=2,
+        num_denoising=0,
+        anchor_image_size=None,
+        **LABELS,
+    )
+    size = {"height": 64, "width": 64}
+    _save(folder, hf.RTDetrForObjectDetection(config), hf.RTDetrImageProcessorPil(size=size))
+
+
+def _clip_text(tokenizer: Any, **more: Any) -> dict[str, Any]:
+    ends = len(tokenizer) - 1
+    return {
+        "vocab_size": len(tokenizer),
+        "projection_dim": 16,
+        "bos_token_id": ends - 1,
+        "eos_token_id": ends,
+        "pad_token_id": ends,
+        **words.SIZE,
+        **more,
+    }
+
+
+def _clip_tokenizer(longest: int = 77) -> Any:
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    letters = list(bytes_to_unicode().values())
+    tokens = ["!", *letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {token: n for n, token in enumerate(dict.fromkeys(tokens))}
+    return hf.CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=longest)
+
+
+def clip(folder: Path) -> None:
+    """A CLIP."""
+    tokenizer = _clip_tokenizer()
+    config = hf.CLIPConfig(
+        text_config=_clip_text(tokenizer, max_position_embeddings=77),
+        vision_config={"image_size": 32, "patch_size": 8, "projection_dim": 16, **words.SIZE},
+        projection_dim=16,
+    )
+    pictures = hf.CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=SQUARE)
+    _save(folder, hf.CLIPModel(config), hf.CLIPProcessor(pictures, tokenizer))
+
+
+def siglip(folder: Path) -> None:
+    """A SigLIP, whose scores do not add up to one."""
+    tokenizer = words.bert()
+    config = hf.SiglipConfig(
+        text_config={"vocab_size": len(tokenizer), "max_position_embeddings": 64, **words.SIZE},
+        vision_config={"image_size": 32, "patch_size": 8, **words.SIZE},
+    )
+    _save(folder, hf.SiglipModel(config), hf.SiglipImageProcessorPil(size=SQUARE), tokenizer)
+
+
+def owl(folder: Path) -> None:
+    """An OWL-ViT."""
+    tokenizer = _clip_tokenizer(16)
+    config = hf.OwlViTConfig(
+        text_config=_clip_text(tokenizer, max_position_embeddings=16),
+        vision_config={"image_size": 32, "patch_size": 8, **words.SIZE},
+        projection_dim=32,
+    )
+    pictures = hf.OwlViTImageProcessorPil(size=SQUARE, crop_size=SQUARE, do_center_crop=False)
+    _save(folder, hf.OwlViTForObjectDetection(config), hf.OwlViTProcessor(pictures, tokenizer))
+
+
+def owl2(folder: Path) -> None:
+    """An OWLv2."""
+    tokenizer = _clip_tokenizer(16)
+    config = hf.Owlv2Config(
+        text_config=_clip_text(tokenizer, max_position_embeddings=16),
+        vision_config={"image_size": 32, "patch_size": 8, **words.SIZE},
+        projection_dim=32,
+    )
+    pictures = hf.Owlv2ImageProcessorPil(size=SQUARE)
+    _save(folder, hf.Owlv2ForObjectDetection(config), hf.Owlv2Processor(pictures, tokenizer))
+
+
+def _swin() -> Any:
+    return hf.SwinConfig(
+        image_size=64,
+        patch_size=4,
+        embed_dim=16,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 2, 2, 2],
+        window_size=4,
+        out_features=_STAGES,
+    )
+
+
+def grounding(folder: Path) -> None:
+    """A Grounding DINO."""
+    tokenizer = words.bert()
+    backbone = _swin()
+    backbone.out_features = _STAGES[1:]
+    config = hf.GroundingDinoConfig(
+        backbone_config=backbone,
+        text_config=hf.BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **words.SIZE),
+        num_queries=5,
+        max_text_len=64,
+        num_feature_levels=3,
+        **{**_DETR, "use_timm_backbone": None},
+    )
+    pictures = hf.GroundingDinoImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96})
+    model = hf.GroundingDinoForObjectDetection(config)
+    _save(folder, model, hf.GroundingDinoProcessor(pictures, tokenizer))
+
+
+def segformer(folder: Path) -> None:
+    """A SegFormer."""
+    model = _segformer(**LABELS)
+    _save(folder, model, hf.SegformerImageProcessorPil(size={"height": 64, "width": 64}))
+
+
+ADE = ("wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed ")
+
+
+def segformer_ade(folder: Path) -> None:
+    """A SegFormer with ADE20K's labels."""
+    kinds = {n: ADE[n] if n < len(ADE) else f"thing {n}" for n in range(150)}
+    model = _segformer(id2label=kinds, label2id={name: n for n, name in kinds.items()})
+    _save(folder, model, hf.SegformerImageProcessorPil(size={"height": 64, "width": 64}))
+
+
+def _segformer(**labels: Any) -> Any:
+    config = hf.SegformerConfig(
+        depths=[1, 1, 1, 1],
+        hidden_sizes=[8, 8, 16, 16],
+        num_attention_heads=[1, 1, 2, 2],
+        decoder_hidden_size=16,
+        **labels,
+    )
+    return hf.SegformerForSemanticSegmentation(config)
+
+
+def upernet(folder: Path) -> None:
+    """A UPerNet over a ConvNeXt."""
+    backbone = hf.ConvNextConfig(
+        hidden_sizes=[8, 8, 16, 16], depths=[1, 1, 1, 1], num_stages=4, out_features=_STAGES
+    )
+    config = hf.UperNetConfig(
+        backbone_config=backbone, hidden_size=16, pool_scales=[1, 2], auxiliary_channels=8, **LABELS
+    )
+    model = hf.UperNetForSemanticSegmentation(config)
+    _save(folder, model, hf.SegformerImageProcessorPil(size={"height": 64, "width": 64}))
+
+
+def mask2former(folder: Path) -> None:
+    """A Mask2Former."""
+    config = hf.Mask2FormerConfig(
+        backbone_config=_swin(),
+        hidden_dim=32,
+        feature_size=32,
+        mask_feature_size=32,
+        encoder_feedforward_dim=32,
+        dim_feedforward=32,
+        encoder_layers=2,
+        decoder_layers=2,
+        num_attention_heads=2,
+        num_queries=8,
+        **LABELS,
+    )
+    model = hf.Mask2FormerForUniversalSegmentation(config)
+    _louder(model.class_predictor, 10)
+    _save(folder, model, hf.Mask2FormerImageProcessorPil(size={"height": 64, "width": 64}))
+
+
+def maskformer(folder: Path) -> None:
+    """A MaskFormer."""
+    decoder = hf.DetrConfig(backbone_config=_resnet(), num_queries=8, **_DETR)
+    config = hf.MaskFormerConfig(
+        backbone_config=_swin(), decoder_config=decoder, fpn_feature_size=32, mask_feature_size=32, **LABELS
+    )
+    model = hf.MaskFormerForInstanceSegmentation(config)
+    _louder(model.class_predictor, 10)
+    _save(folder, model, hf.MaskFormerImageProcessorPil(size={"height": 64, "width": 64}))
+
+
+def detr_panoptic(folder: Path) -> None:
+    """A DETR with a mask head."""
+    config = hf.DetrConfig(
+        backbone_config=hf.ResNetConfig(**_RESNET, out_features=_STAGES), num_queries=6, **_DETR, **LABELS
+    )
+    model = hf.DetrForSegmentation(config)
+    _louder(model.detr.class_labels_classifier, 10)
+    _save(folder, model, hf.DetrImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96}))
