@@ -85,9 +85,10 @@ class Segmenter(PictureRunner):
         if self._panoptic:
             parts, told = self._things(item, outputs, fine)
         else:
-            classes = self._classes(outputs, fine)
             kinds = names(self.model.config)
-            parts, told = classes + 1, [Part(int(n) + 1, kinds[n]) for n in np.unique(classes)]
+            present, places = np.unique(self._classes(outputs, fine), return_inverse=True)
+            parts = (places.reshape(fine) + 1).astype(np.int16)
+            told = [Part(place, kinds[number]) for place, number in enumerate(present, start=1)]
         return described(item, parts, told)
 
     def _classes(self, outputs: Any, shape: tuple[int, int]) -> NDArray[np.int16]:
@@ -124,12 +125,13 @@ def fine_shape(shape: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def stretched(parts: NDArray[np.int16], shape: tuple[int, int]) -> NDArray[np.int16]:
+def stretched(parts: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     """A map of parts at another height × width, by the nearest pixel."""
     if parts.shape == shape:
         return parts
     rows, columns = (np.arange(new) * old // new for new, old in zip(shape, parts.shape, strict=True))
-    return parts[rows][:, columns]
+    made: NDArray[Any] = parts[rows][:, columns]
+    return made
 
 
 def likeliest(scores: Any, shape: tuple[int, int]) -> NDArray[np.int16]:
@@ -165,7 +167,7 @@ def described(item: Seen, parts: NDArray[np.int16], told: Sequence[Part]) -> Res
     anything else.
     """
     parts = stretched(parts, item.shape)
-    found = []
+    found: list[tuple[int, dict[str, Any]]] = []
     for part, mask in zip(told, run_lengths(parts, [part.number for part in told]), strict=True):
         pixels = sum(mask["counts"][1::2])
         if pixels:

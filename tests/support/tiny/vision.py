@@ -28,6 +28,7 @@ _DETR: dict[str, Any] = {
     "encoder_ffn_dim": 16,
     "decoder_ffn_dim": 16,
 }
+_EIGHT = {**_DETR, "encoder_attention_heads": 8, "decoder_attention_heads": 8}
 
 
 def _save(folder: Path, *parts: Any) -> None:
@@ -78,7 +79,7 @@ def _resnet() -> Any:
 def detr(folder: Path) -> None:
     """A DETR over a ResNet of transformers."""
     model = hf.DetrForObjectDetection(
-        hf.DetrConfig(backbone_config=_resnet(), num_queries=6, **_DETR, **LABELS)
+        hf.DetrConfig(backbone_config=_resnet(), num_queries=6, **_EIGHT, **LABELS)
     )
     _louder(model.class_labels_classifier, 5)
     _save(folder, model, hf.DetrImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96}))
@@ -249,6 +250,13 @@ def upernet(folder: Path) -> None:
     _save(folder, model, hf.SegformerImageProcessorPil(size={"height": 64, "width": 64}))
 
 
+def _loud(model: Any) -> None:
+    """Make a model of queries sure of every query's class, none of them being nothing."""
+    _louder(model.class_predictor, 10)
+    with torch.no_grad():
+        model.class_predictor.bias[-1] = -100
+
+
 def mask2former(folder: Path) -> None:
     """A Mask2Former."""
     config = hf.Mask2FormerConfig(
@@ -265,7 +273,8 @@ def mask2former(folder: Path) -> None:
         **LABELS,
     )
     model = hf.Mask2FormerForUniversalSegmentation(config)
-    _louder(model.class_predictor, 10)
+    _loud(model)
+    _louder(model.model.transformer_module.decoder.mask_predictor.mask_embedder, 3)
     _save(folder, model, hf.Mask2FormerImageProcessorPil(size={"height": 64, "width": 64}))
 
 
@@ -276,15 +285,200 @@ def maskformer(folder: Path) -> None:
         backbone_config=_swin(), decoder_config=decoder, fpn_feature_size=32, mask_feature_size=32, **LABELS
     )
     model = hf.MaskFormerForInstanceSegmentation(config)
-    _louder(model.class_predictor, 10)
+    _loud(model)
+    _louder(model.mask_embedder, 3)
     _save(folder, model, hf.MaskFormerImageProcessorPil(size={"height": 64, "width": 64}))
 
 
 def detr_panoptic(folder: Path) -> None:
     """A DETR with a mask head."""
     config = hf.DetrConfig(
-        backbone_config=hf.ResNetConfig(**_RESNET, out_features=_STAGES), num_queries=6, **_DETR, **LABELS
+        backbone_config=hf.ResNetConfig(**_RESNET, out_features=_STAGES),
+        num_queries=6,
+        **_EIGHT,
+        **LABELS,
     )
     model = hf.DetrForSegmentation(config)
     _louder(model.detr.class_labels_classifier, 10)
+    with torch.no_grad():
+        model.detr.class_labels_classifier.bias[-1] = -100
+    _louder(model.mask_head, 2)
     _save(folder, model, hf.DetrImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96}))
+
+
+def sam(folder: Path) -> None:
+    """A SAM that is sure of its masks."""
+    config = hf.SamConfig(
+        vision_config={
+            "hidden_size": 32,
+            "output_channels": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "intermediate_size": 37,
+            "mlp_dim": 64,
+            "image_size": 64,
+            "patch_size": 8,
+            "global_attn_indexes": [1],
+            "window_size": 4,
+            "num_pos_feats": 8,
+        },
+        prompt_encoder_config={
+            "hidden_size": 16,
+            "image_size": 64,
+            "patch_size": 8,
+            "mask_input_channels": 4,
+        },
+        mask_decoder_config={
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "mlp_dim": 16,
+            "iou_head_hidden_dim": 16,
+            "iou_head_depth": 2,
+        },
+    )
+    model = hf.SamModel(config)
+    _sure(model.mask_decoder)
+    pictures = hf.SamImageProcessorPil(
+        size={"longest_edge": 64},
+        pad_size={"height": 64, "width": 64},
+        mask_size={"longest_edge": 32},
+        mask_pad_size={"height": 32, "width": 32},
+    )
+    _save(folder, model, hf.SamProcessor(pictures))
+
+
+def _sure(decoder: Any) -> None:
+    """Make a mask decoder think well of its masks, and give them firm edges."""
+    with torch.no_grad():
+        decoder.iou_prediction_head.proj_out.bias.fill_(0.95)
+    for mlp in decoder.output_hypernetworks_mlps:
+        _louder(mlp.proj_out, 300)
+
+
+def dpt(folder: Path) -> None:
+    """A DPT, whose answers are large where something is near."""
+    config = hf.DPTConfig(
+        image_size=32,
+        patch_size=8,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[16, 16, 16, 16],
+        fusion_hidden_size=16,
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=37,
+        reassemble_factors=[4, 2, 1, 0.5],
+        is_hybrid=False,
+    )
+    _save(folder, hf.DPTForDepthEstimation(config), hf.DPTImageProcessorPil(size=SQUARE))
+
+
+def glpn(folder: Path) -> None:
+    """A GLPN, which answers in metres."""
+    config = hf.GLPNConfig(
+        depths=[1, 1, 1, 1],
+        hidden_sizes=[8, 8, 16, 16],
+        num_attention_heads=[1, 1, 2, 2],
+        decoder_hidden_size=16,
+    )
+    _save(folder, hf.GLPNForDepthEstimation(config), hf.GLPNImageProcessorPil())
+
+
+def _depth_anything(**more: Any) -> Any:
+    backbone = hf.Dinov2Config(
+        image_size=28,
+        patch_size=14,
+        hidden_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        out_features=_STAGES,
+        reshape_hidden_states=False,
+    )
+    config = hf.DepthAnythingConfig(
+        backbone_config=backbone,
+        patch_size=14,
+        reassemble_hidden_size=16,
+        neck_hidden_sizes=[8, 8, 8, 8],
+        fusion_hidden_size=8,
+        head_hidden_size=8,
+        **more,
+    )
+    return hf.DepthAnythingForDepthEstimation(config)
+
+
+def _anything_pictures() -> Any:
+    return hf.DPTImageProcessorPil(
+        size={"height": 56, "width": 56}, keep_aspect_ratio=True, ensure_multiple_of=14
+    )
+
+
+def depth_anything(folder: Path) -> None:
+    """A Depth Anything."""
+    _save(folder, _depth_anything(), _anything_pictures())
+
+
+def depth_anything_metric(folder: Path) -> None:
+    """A Depth Anything that answers in metres."""
+    _save(folder, _depth_anything(depth_estimation_type="metric", max_depth=20), _anything_pictures())
+
+
+def zoedepth(folder: Path) -> None:
+    """A ZoeDepth, which answers in metres and sees its pictures with a margin."""
+    backbone = hf.BeitConfig(
+        image_size=32,
+        patch_size=8,
+        out_features=_STAGES,
+        reshape_hidden_states=False,
+        use_relative_position_bias=True,
+        **{**words.SIZE, "num_hidden_layers": 4},
+    )
+    config = hf.ZoeDepthConfig(
+        backbone_config=backbone,
+        neck_hidden_sizes=[8, 8, 8, 8],
+        fusion_hidden_size=8,
+        bottleneck_features=8,
+        num_relative_features=8,
+        bin_embedding_dim=8,
+        num_attractors=[4, 2, 2, 1],
+        bin_configurations=[{"n_bins": 8, "min_depth": 0.001, "max_depth": 10.0, "name": "nyu"}],
+        num_patch_transformer_layers=1,
+        patch_transformer_hidden_size=8,
+        patch_transformer_intermediate_size=16,
+        patch_transformer_num_attention_heads=2,
+    )
+    pictures = hf.ZoeDepthImageProcessorPil(size={"height": 32, "width": 64}, ensure_multiple_of=32)
+    _save(folder, hf.ZoeDepthForDepthEstimation(config), pictures)
+
+
+def swin2sr(folder: Path) -> None:
+    """A Swin2SR that doubles pictures."""
+    config = hf.Swin2SRConfig(
+        image_size=32,
+        patch_size=1,
+        embed_dim=16,
+        depths=[1, 1],
+        num_heads=[2, 2],
+        window_size=8,
+        upscale=2,
+        num_channels=3,
+        upsampler="pixelshuffle",
+    )
+    _save(folder, hf.Swin2SRForImageSuperResolution(config), hf.Swin2SRImageProcessorPil())
+
+
+def videomae(folder: Path) -> None:
+    """A VideoMAE."""
+    config = hf.VideoMAEConfig(
+        image_size=32, patch_size=8, num_frames=4, tubelet_size=2, **words.SIZE, **LABELS
+    )
+    model = hf.VideoMAEForVideoClassification(config)
+    _louder(model.classifier, 20)
+    _save(folder, model, hf.VideoMAEImageProcessorPil(size={"shortest_edge": 32}, crop_size=SQUARE))
+
+
+def timesformer(folder: Path) -> None:
+    """A TimeSformer."""
+    config = hf.TimesformerConfig(image_size=32, patch_size=8, num_frames=4, **words.SIZE, **LABELS)
+    pictures = hf.VideoMAEImageProcessorPil(size={"shortest_edge": 32}, crop_size=SQUARE)
+    _save(folder, hf.TimesformerForVideoClassification(config), pictures)
