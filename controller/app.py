@@ -15,7 +15,7 @@ from controller.responder import EmbeddedResponder
 from controller.rules.planner import EmbeddedPlanner
 from controller.selector import Selector
 from controller.settings import Settings
-from deployments import fleet
+from deployments import fleet, placing
 from deployments.errors import FleetError
 from deployments.media import Limits
 from model_catalog.card import ModelCard
@@ -49,23 +49,41 @@ class Ingress:
 
 
 def catalog(settings: Settings) -> Catalog:
-    """The shipped catalog, with the operator's own cards laid over it.
+    """The shipped catalog, with the operator's own cards laid over it, each as it is to be served.
 
     Raises:
-        SettingsError: the operator's file cannot be read.
+        SettingsError: the operator's file cannot be read, or models elsewhere could not be asked.
 
     """
-    shipped = Catalog.shipped()
-    if settings.catalog is None:
-        return shipped
     try:
-        return Catalog([*shipped, *Catalog.read(settings.catalog)])
+        known = Catalog.shipped() if settings.catalog is None else Catalog.read(settings.catalog)
     except (CatalogError, OSError) as error:
         raise SettingsError(f"The catalog file cannot be used: {error}") from None
+    if settings.inference_mode == "local":
+        return known
+    if settings.huggingface_access_token is None and settings.inference_endpoint is None:
+        raise SettingsError(
+            f"The setting inference_mode is {settings.inference_mode!r}, and models elsewhere are asked with "
+            "a token: set HUGGINGFACE_ACCESS_TOKEN, or inference_endpoint for a service of your own."
+        )
+    return Catalog(_placed(card, settings) for card in known)
+
+
+def _placed(card: ModelCard, settings: Settings) -> ModelCard:
+    """The card of a model where the settings want it."""
+    if settings.inference_mode == "hybrid":
+        away = placing.servable(card) and fleet.obstacle(card) is not None
+    else:
+        away = placing.movable(card)
+    return placing.elsewhere(card, settings.inference_endpoint) if away else card
 
 
 def chosen(settings: Settings, known: Catalog) -> list[ModelCard]:
     """The models to deploy: those the settings name, else every embedded one this machine can run.
+
+    Args:
+        settings: the settings.
+        known: their ``catalog``.
 
     Raises:
         UnknownModelError: the settings name a model that the catalog does not have.
@@ -103,7 +121,7 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
     ).bind(settings.public().model_copy(update={"experts": tuple(card.id for card in experts)}), known)
     return [
         serve.RunTarget(artifacts, name=fleet.ARTIFACTS, route_prefix=None),
-        *fleet.targets(experts, held),
+        *fleet.targets(experts, held, settings.huggingface_access_token),
         serve.RunTarget(ingress, name=fleet.CONTROLLER, route_prefix="/"),
     ]
 
@@ -115,7 +133,7 @@ def install(settings: Settings) -> tuple[list[ModelCard], dict[str, str]]:
         The experts that are ready, and why others are not, by the name of their application.
 
     Raises:
-        SettingsError: the operator's catalog cannot be read.
+        SettingsError: the operator's catalog cannot be read, or models elsewhere could not be asked.
         FleetError: the controller or the artifacts did not become ready, or no runner fits an expert.
 
     """

@@ -8,7 +8,8 @@ import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -42,11 +43,18 @@ class Settings(BaseSettings):
         max_upload_bytes: the largest uploaded file.
         origins: further browser origins that may call the API, beyond those on localhost and 127.0.0.1.
         allow_client_llm: whether a client may send ``api_key``, ``api_type`` and ``api_endpoint``.
+        inference_mode: where models run that are not embedded, in HuggingGPT's words: ``local`` on this
+            cluster, ``huggingface`` elsewhere, ``hybrid`` here where this machine has what a model needs,
+            else elsewhere. What a task gives to a model elsewhere leaves the cluster.
+        inference_endpoint: the URL of a service of your own that speaks Hugging Face's inference protocol and
+            has each model under ``/models/ID``; none for Hugging Face's Inference Providers. A card may name
+            the full URL of its own model, as ``{"defaults": {"endpoint": "https://..."}}``, or a provider.
         controller_resources: Ray resources that place the controller; the head node by default.
         artifacts_resources: Ray resources that place the artifact deployment, and so the files; the head
             node by default, so that a restart finds them again.
         openai_api_key: the key of the LLM endpoint.
-        huggingface_access_token: the token for the Hugging Face Hub.
+        huggingface_access_token: the token for the Hugging Face Hub, and for models served elsewhere; it is
+            sent over HTTPS or to this machine alone.
 
     """
 
@@ -68,6 +76,8 @@ class Settings(BaseSettings):
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 100 << 20
     origins: tuple[str, ...] = ()
     allow_client_llm: bool = False
+    inference_mode: Literal["local", "huggingface", "hybrid"] = "local"
+    inference_endpoint: str | None = None
     controller_resources: dict[str, float] = Field(default_factory=lambda: dict(_HEAD))
     artifacts_resources: dict[str, float] = Field(default_factory=lambda: dict(_HEAD))
     openai_api_key: SecretStr | None = Field(
@@ -88,6 +98,16 @@ class Settings(BaseSettings):
                 "use 127.0.0.1 and reach it through an SSH tunnel"
             )
         return host
+
+    @field_validator("inference_endpoint")
+    @classmethod
+    def _service(cls, url: str | None) -> str | None:
+        if url is not None and not _is_service(url):
+            raise ValueError(
+                "it must be the address of a service, such as https://models.example.org, without user, "
+                "password, query or fragment"
+            )
+        return None if url is None else url.rstrip("/")
 
     def public(self) -> "Settings":
         """A copy without keys, fit to be given to other processes."""
@@ -158,3 +178,13 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_service(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+    plain = url.isascii() and url.isprintable() and not set(url) & set(" \\?#")
+    return known and plain and "@" not in parts.netloc

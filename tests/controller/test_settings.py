@@ -116,6 +116,15 @@ def test_keys_have_huggingggpts_own_names_in_the_environment(monkeypatch: pytest
     assert made.huggingface_access_token.get_secret_value() == "hf_secret"
 
 
+def test_where_models_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (load().inference_mode, load().inference_endpoint) == ("local", None)
+    _write(folder, 'inference_mode = "hybrid"\ninference_endpoint = "http://10.0.0.7:8080/api/"\n')
+    assert load().inference_mode == "hybrid"
+    assert load().inference_endpoint == "http://10.0.0.7:8080/api"
+    monkeypatch.setenv("HUGGINGGPT_INFERENCE_MODE", "huggingface")
+    assert load().inference_mode == "huggingface"
+
+
 # Secrets -----------------------------------------------------------------------------------------------
 
 
@@ -125,6 +134,12 @@ def test_keys_show_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     made = load()
     for shown in (repr(made), str(made), made.model_dump_json(), repr(made.model_dump())):
         assert KEY not in shown
+
+
+def test_a_service_has_no_password_in_its_address() -> None:
+    message = _refusal(inference_endpoint=f"https://me:{KEY}@models.example.org")
+    assert "without user" in message
+    assert KEY not in message
 
 
 def test_a_public_copy_holds_no_key_and_can_travel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +213,15 @@ def test_nothing_else_may(host: str, folder: Path, monkeypatch: pytest.MonkeyPat
         ("allow_client_llm", "perhaps"),
         ("experts", "a/b"),
         ("controller_resources", {"head": "much"}),
+        ("inference_mode", "remote"),
+        ("inference_endpoint", "models.example.org"),
+        ("inference_endpoint", "ftp://models.example.org"),
+        ("inference_endpoint", "file:///etc/passwd"),
+        ("inference_endpoint", "https://"),
+        ("inference_endpoint", "https://x:99999"),
+        ("inference_endpoint", "https://[x"),
+        ("inference_endpoint", "https://models.example.org/?a=b"),
+        ("inference_endpoint", "https://models.example.org/a b"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(name: str, value: Any) -> None:

@@ -1,0 +1,155 @@
+"""Which models are deployed, and where they run; Ray itself is left out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from ray import serve
+
+from controller import app
+from controller.errors import SettingsError
+from controller.settings import Settings
+from deployments import fleet
+from deployments.errors import FleetError
+from deployments.placing import runs_elsewhere
+from model_catalog.card import ModelCard
+from model_catalog.catalog import Catalog
+from model_catalog.errors import UnknownModelError
+from tests.support.cluster import write_cards
+
+TOKEN = SecretStr("hf_very_secret_0123456789")
+HERE = ModelCard(id="acme/here", tasks=("summarization",), runner="textrank")
+AWAY = ModelCard(id="acme/away", tasks=("text-to-image",), requires=("no_such_module",), gpu=1)
+NEITHER = ModelCard(id="acme/neither", tasks=("mask-generation",), library="x")
+OWN = ModelCard(id="acme/own", tasks=("summarization",), runner="tests.support.runners:Echo")
+
+
+@pytest.fixture
+def cards(tmp_path: Path) -> Path:
+    """The operator's cards."""
+    return write_cards([HERE, AWAY, NEITHER, OWN], tmp_path / "cards.jsonl")
+
+
+def _settings(cards: Path, mode: str, **more: Any) -> Settings:
+    given = {"huggingface_access_token": TOKEN, "catalog": cards, "inference_mode": mode}
+    return Settings(**{**given, **more})
+
+
+def _away(known: Catalog) -> set[str]:
+    return {card.id for card in known if runs_elsewhere(card)}
+
+
+def test_local_models_run_here(cards: Path) -> None:
+    known = app.catalog(_settings(cards, "local", huggingface_access_token=None))
+    assert _away(known) == set()
+    assert [known.get(card.id) for card in (HERE, AWAY, NEITHER, OWN)] == [HERE, AWAY, NEITHER, OWN]
+    assert len(known) == len(Catalog.shipped()) + 4
+
+
+def test_all_but_what_is_here_alone_runs_elsewhere(cards: Path) -> None:
+    known = app.catalog(_settings(cards, "huggingface"))
+    here = {card.id for card in known} - _away(known)
+    assert {HERE.id, AWAY.id, NEITHER.id} <= _away(known)
+    assert here == {card.id for card in known if card.embedded} | {OWN.id}
+    assert known.get(AWAY.id).gpu == 0
+
+
+def test_a_hybrid_runs_here_what_can_run_here(cards: Path) -> None:
+    known = app.catalog(_settings(cards, "hybrid"))
+    assert HERE.id not in _away(known)
+    assert AWAY.id in _away(known)
+    assert known.get(NEITHER.id) == NEITHER, "so that it says why it cannot run"
+    assert OWN.id not in _away(known)
+
+
+def test_an_endpoint_of_ones_own_needs_no_token(cards: Path) -> None:
+    known = app.catalog(
+        _settings(cards, "hybrid", huggingface_access_token=None, inference_endpoint="http://10.0.0.7:80")
+    )
+    assert known.get(AWAY.id).defaults == {"endpoint": "http://10.0.0.7:80/models/acme/away"}
+
+
+@pytest.mark.parametrize("mode", ["huggingface", "hybrid"])
+def test_models_elsewhere_need_a_token(cards: Path, mode: str) -> None:
+    settings = _settings(cards, mode, huggingface_access_token=None)
+    for refused in (app.catalog, app.install):
+        with pytest.raises(SettingsError, match=f"'{mode}'.* set HUGGINGFACE_ACCESS_TOKEN"):
+            refused(settings)
+
+
+def test_a_catalog_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="catalog file cannot be used"):
+        app.catalog(Settings(catalog=tmp_path / "absent.jsonl"))
+
+
+def test_models_are_deployed_by_name_else_the_embedded_ones(cards: Path) -> None:
+    settings = _settings(cards, "huggingface")
+    known = app.catalog(settings)
+    usual = app.chosen(settings, known)
+    assert usual
+    assert all(card.embedded for card in usual)
+    (named,) = app.chosen(settings.model_copy(update={"experts": (AWAY.id,)}), known)
+    assert named is known.get(AWAY.id), "what is offered is what is deployed"
+    with pytest.raises(UnknownModelError):
+        app.chosen(settings.model_copy(update={"experts": ("no/such",)}), known)
+
+
+class _Fleet:
+    """Takes applications instead of Serve."""
+
+    def __init__(self, failed: dict[str, str]) -> None:
+        self.failed = failed
+        self.apps: Sequence[serve.RunTarget] = ()
+
+    def __call__(self, apps: Sequence[serve.RunTarget]) -> dict[str, str]:
+        self.apps = apps
+        return self.failed
+
+    def arguments(self, name: str) -> tuple[Any, ...]:
+        """What an application's deployment is made with."""
+        (found,) = [item for item in self.apps if item.name == name]
+        arguments: tuple[Any, ...] = found.target._bound_deployment.init_args
+        return arguments
+
+
+def _fleet(monkeypatch: pytest.MonkeyPatch, failed: dict[str, str] | None = None) -> _Fleet:
+    made = _Fleet(failed or {})
+    monkeypatch.setattr(fleet, "run", made)
+    return made
+
+
+def test_experts_get_the_token_and_the_controller_does_not(
+    cards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = _fleet(monkeypatch)
+    settings = _settings(cards, "hybrid", experts=(HERE.id, AWAY.id))
+    ready, failed = app.install(settings)
+    assert ([card.id for card in ready], failed) == ([HERE.id, AWAY.id], {})
+    known = app.catalog(settings)
+    for card in ready:
+        given, _, token = taken.arguments(fleet.app_name(card))
+        assert given == known.get(card.id)
+        assert token is TOKEN
+    public, catalog = taken.arguments(fleet.CONTROLLER)
+    assert public.huggingface_access_token is None
+    assert runs_elsewhere(catalog.get(AWAY.id)), "the controller offers what is deployed"
+    assert TOKEN.get_secret_value() not in repr(taken.apps)
+
+
+def test_an_expert_that_fails_leaves_the_others(cards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "text-to-image--acme--away"
+    _fleet(monkeypatch, {name: "no network"})
+    ready, failed = app.install(_settings(cards, "huggingface", experts=(HERE.id, AWAY.id)))
+    assert [card.id for card in ready] == [HERE.id]
+    assert failed == {name: "no network"}
+
+
+@pytest.mark.parametrize("name", [fleet.ARTIFACTS, fleet.CONTROLLER])
+def test_without_its_own_applications_the_product_is_not_there(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fleet(monkeypatch, {name: "no room"})
+    with pytest.raises(FleetError, match=f"{name} did not become ready .no room."):
+        app.install(Settings(experts=("embedded/vader",)))
