@@ -18,7 +18,7 @@ def passages(text: str, room: int, count: Count) -> list[str]:
 
     """
     units = sentences_within(text, room, count)
-    sizes = list(count(units))
+    sizes = list(count([f" {unit}" for unit in units])) if units else []  # the blank before it counts, too
     wanted = sum(sizes) / max(1, -(-sum(sizes) // room))
     found: list[list[str]] = []
     size = 0

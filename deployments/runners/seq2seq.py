@@ -4,9 +4,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.errors import ExpertError, InputError
+from deployments.errors import InputError
 from deployments.result import Input, Result
-from deployments.runners import examples, languages, passages
+from deployments.runners import languages, passages
 from deployments.runners.dialects import Dialect, dialect
 from deployments.runners.sampling import batches, sampling, seeded
 from deployments.runners.single import text_of
@@ -70,22 +70,17 @@ class Rewriter(TextRunner):
         self._kind = str(config.model_type)
         self._presets: Mapping[str, Any] = getattr(config, "task_specific_params", None) or {}
         self._dialect: Dialect | None = None
-        self._detector: Any = None
         if "translation" in self.card.tasks:
             self._dialect = dialect(self.model, self.tokenizer, self.card.id)
-            if self._dialect.switched:
-                self._detector = languages.detector()
+        self._detector = languages.detector() if self._dialect and self._dialect.switched else None
 
-    def warm_up(self) -> None:
-        """See ``NeuralRunner``; translates between languages that the model has."""
-        for task in self.card.tasks:
-            item = examples.example(task, self.warm_args)
-            if task == "translation" and self._dialect:
-                args = {**item.args, "target_language": "".join(self._dialect.targets[:1])}
-                item = Input(task, {**args, "source_language": "".join(self._dialect.sources[-1:])})
-            for answer in self.run([item]):
-                if isinstance(answer, Exception):
-                    raise ExpertError(f"{self.card.id} cannot do {task}: {answer}") from answer
+    def example(self, task: str) -> Input:
+        """See ``TextRunner``; a translation is between languages that the model has."""
+        item = super().example(task)
+        if task != "translation" or not self._dialect:
+            return item
+        target, source = (*self._dialect.targets[:1], ""), (*self._dialect.sources[-1:], "")
+        return Input(task, {**item.args, "target_language": target[0], "source_language": source[0]})
 
     def key(self, item: Input) -> Hashable:
         """See ``TextRunner``; a language each."""
@@ -146,7 +141,11 @@ class Rewriter(TextRunner):
             inputs["global_attention_mask"][:, 0] = 1
         with seeded(prompts[0].seed, self.device):
             written = self.model.generate(**inputs, **dict(prompts[0].options))
-        texts = self.tokenizer.batch_decode(written, skip_special_tokens=True)
+        marks = (
+            set(self._dialect.tokens.values()) if self._dialect else set()
+        )  # not special for every tokenizer
+        kept = [[token for token in ids if token not in marks] for ids in written.tolist()]
+        texts = self.tokenizer.batch_decode(kept, skip_special_tokens=True)
         return [text.replace("<n>", "\n").strip() for text in texts]  # "<n>": Pegasus' end of a line
 
     def _counts(self, texts: Sequence[str]) -> list[int]:
@@ -178,7 +177,7 @@ class Rewriter(TextRunner):
         config = self.model.generation_config
         longest = config.max_new_tokens or config.max_length or preset.get("max_length") or _LONGEST
         shortest = config.min_length or preset.get("min_length") or 0
-        parts = passages.passages(text, self._room(prefix), self._counts)
+        parts = self._parts(prefix, text)
         options = {name: preset[name] for name in _BEAMS if name in preset and not _set(config, name)}
         options["max_new_tokens"] = self._length(item, int(longest))
         prompts = []
@@ -187,6 +186,15 @@ class Rewriter(TextRunner):
             least = min(_least(int(shortest), tokens), options["max_new_tokens"])
             prompts.append(Prompt(prefix + part, tokens, _frozen({**options, "min_length": least})))
         return Job(tuple(prompts), _spaces(len(prompts)))
+
+    def _parts(self, prefix: str, text: str) -> list[str]:
+        """A text in parts that fit behind the prefix."""
+        room = self._room(prefix)
+        parts = passages.passages(text, room, self._counts)
+        while room > 1 and max(self.count(prefix + part) for part in parts) > self.limit:
+            room = room * 9 // 10  # tokens have merged otherwise where sentences were joined
+            parts = passages.passages(text, room, self._counts)
+        return parts
 
     # Translations --------------------------------------------------------------------------------------
 

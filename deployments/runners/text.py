@@ -119,6 +119,10 @@ class MaskFiller(TextRunner):
             raise ExpertError(f"{self.card.id} cannot fill gaps: its tokenizer has no mask.")
         self._marks_words = any(token.startswith(_WORD_STARTS) for token in self.tokenizer.get_vocab())
 
+    def example(self, task: str) -> Input:
+        """See ``TextRunner``."""
+        return Input(task, {"text": "A red ___ on a hill."})
+
     def ready(self, item: Input) -> tuple[list[str], int]:
         """The text's pieces between its gaps, and how many words are wanted for each.
 

@@ -1,5 +1,6 @@
 """Tiny text models."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,31 @@ import transformers as hf
 from tests.support.tiny import words
 
 SENTIMENT = {0: "NEGATIVE", 1: "POSITIVE"}
+ENTITIES = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+NLI = ("contradiction", "neutral", "entailment")
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+THINKING = CHATML.replace("assistant\n{%", "assistant\n<think>\n{%")
 
 
 def bert_config(**more: Any) -> Any:
     """Of a tiny BERT."""
     size = {**words.SIZE, "vocab_size": len(words.wordpiece()), "max_position_embeddings": 128}
-    return hf.BertConfig(**size, **more)
+    return hf.BertConfig(**size, initializer_range=0.3, **more)
+
+
+def named(labels: Any) -> dict[str, Any]:
+    """Both ways of a configuration's labels."""
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: n for n, label in enumerate(labels)}}
 
 
 def classifier(folder: Path) -> None:
     """A BERT that tells good from bad."""
-    labels = {label: index for index, label in SENTIMENT.items()}
-    hf.BertForSequenceClassification(bert_config(id2label=SENTIMENT, label2id=labels)).save_pretrained(folder)
+    config = bert_config(**named(SENTIMENT.values()))
+    hf.BertForSequenceClassification(config).save_pretrained(folder)
     words.bert().save_pretrained(folder)
 
 
@@ -27,3 +41,372 @@ def encoder(folder: Path) -> None:
     """A BERT without a head."""
     hf.BertModel(bert_config()).save_pretrained(folder)
     words.bert().save_pretrained(folder)
+
+
+def tagger(folder: Path) -> None:
+    """A BERT that finds entities."""
+    hf.BertForTokenClassification(bert_config(**named(ENTITIES))).save_pretrained(folder)
+    words.bert().save_pretrained(folder)
+
+
+def filler(folder: Path) -> None:
+    """A BERT that fills gaps."""
+    hf.BertForMaskedLM(bert_config()).save_pretrained(folder)
+    words.bert().save_pretrained(folder)
+
+
+def answerer(folder: Path) -> None:
+    """A BERT that finds answers."""
+    hf.BertForQuestionAnswering(bert_config()).save_pretrained(folder)
+    words.bert().save_pretrained(folder)
+
+
+def judge(folder: Path) -> None:
+    """A BERT of natural language inference."""
+    hf.BertForSequenceClassification(bert_config(**named(NLI))).save_pretrained(folder)
+    words.bert().save_pretrained(folder)
+
+
+def byte_vocabulary(*specials: str) -> dict[str, int]:
+    """Special tokens and the bytes."""
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    return {token: n for n, token in enumerate(dict.fromkeys([*specials, *bytes_to_unicode().values()]))}
+
+
+def roberta_filler(folder: Path) -> None:
+    """A RoBERTa that fills gaps, 62 tokens at once."""
+    vocabulary = byte_vocabulary("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+    tokenizer = hf.RobertaTokenizer(vocab=vocabulary, merges=[])
+    size = {**words.SIZE, "vocab_size": len(tokenizer), "max_position_embeddings": 64}
+    hf.RobertaForMaskedLM(
+        hf.RobertaConfig(**size, pad_token_id=1, bos_token_id=0, eos_token_id=2)
+    ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def bart_judge(folder: Path) -> None:
+    """A BART of natural language inference."""
+    config, tokenizer = _bart()
+    for name, value in named(NLI).items():
+        setattr(config, name, value)
+    hf.BartForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+# Vectors ----------------------------------------------------------------------------------------------
+
+
+def sentences(folder: Path) -> None:
+    """A BERT with sentence-transformers' files: first token, dense layer, unit length, prompts."""
+    import torch
+    from safetensors.torch import save_file
+
+    encoder(folder)
+    modules = ("Transformer", "Pooling", "Dense", "Normalize")
+    listed = [
+        {
+            "idx": n,
+            "name": str(n),
+            "path": f"{n}_{kind}" if n else "",
+            "type": f"sentence_transformers.{kind}",
+        }
+        for n, kind in enumerate(modules)
+    ]
+    _write(folder / "modules.json", listed)
+    _write(folder / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True})
+    activation = "torch.nn.modules.linear.Identity"
+    dense = {"in_features": 32, "out_features": 8, "bias": False, "activation_function": activation}
+    _write(folder / "2_Dense" / "config.json", dense)
+    save_file({"linear.weight": torch.randn(8, 32)}, folder / "2_Dense" / "model.safetensors")
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": 16, "do_lower_case": False})
+    prompts = {"query": "question ", "STS": "movie "}
+    _write(folder / "config_sentence_transformers.json", {"prompts": prompts, "default_prompt_name": "query"})
+
+
+def last_token(folder: Path) -> None:
+    """A Qwen3 whose last token's state is the vector, padded on the left."""
+    tokenizer = hf.Qwen2Tokenizer(vocab=byte_vocabulary("<|endoftext|>"), merges=[], padding_side="left")
+    config = hf.Qwen3Config(
+        **words.SIZE,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=256,
+        num_key_value_heads=2,
+        head_dim=8,
+    )
+    hf.Qwen3Model(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    _write(folder / "1_Pooling" / "config.json", {"pooling_mode_lasttoken": True})
+
+
+def alien(folder: Path) -> None:
+    """A BERT followed by a module that nobody knows."""
+    encoder(folder)
+    _write(folder / "modules.json", [{"type": "someone.Else", "path": "x"}])
+
+
+# Encoder-decoders --------------------------------------------------------------------------------------
+
+
+def t5_tokenizer() -> Any:
+    """A tokenizer of T5: words and letters."""
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -10.0), ("▁", -2.0)]
+    known = dict.fromkeys(word for word in words.WORDS if len(word) > 1)
+    pieces += [("▁" + word, -3.0 - 0.01 * n) for n, word in enumerate(known)]
+    pieces += [(letter, -6.0) for letter in words.LETTERS]
+    return hf.T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=64)
+
+
+def t5(folder: Path, tokenizer: Any = None) -> None:
+    """A T5 with the presets of the real one."""
+    tokenizer = tokenizer or t5_tokenizer()
+    presets = {
+        "summarization": {"prefix": "summarize: ", "max_length": 12, "min_length": 8, "num_beams": 2},
+        "translation_en_to_fr": {"prefix": "translate English to French: ", "num_beams": 2},
+    }
+    config = hf.T5Config(
+        vocab_size=len(tokenizer),
+        d_model=32,
+        d_kv=8,
+        d_ff=37,
+        num_layers=2,
+        num_heads=4,
+        decoder_start_token_id=0,
+        pad_token_id=0,
+        eos_token_id=1,
+        task_specific_params=presets,
+    )
+    hf.T5ForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def madlad(folder: Path) -> None:
+    """A T5 with a token for each target."""
+    tokenizer = t5_tokenizer()
+    tokenizer.add_tokens(["<2en>", "<2fr>", "<2zh>"])
+    t5(folder, tokenizer)
+
+
+def bart(folder: Path) -> None:
+    """A BART that reads 128 tokens at once."""
+    config, tokenizer = _bart()
+    hf.BartForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def tapex(folder: Path) -> None:
+    """A BART over tables, as TAPEX is stored: BART's vocabulary under a tokenizer class of its own."""
+    config, tokenizer = _bart()
+    hf.BartForConditionalGeneration(config).save_pretrained(folder)
+    _write(folder / "vocab.json", tokenizer.get_vocab())
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    _write(folder / "tokenizer_config.json", {"tokenizer_class": "TapexTokenizer", "do_lower_case": True})
+
+
+def _bart(**more: Any) -> tuple[Any, Any]:
+    vocabulary = byte_vocabulary("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+    tokenizer = hf.BartTokenizer(vocab=vocabulary, merges=[], model_max_length=128)
+    config = hf.BartConfig(
+        vocab_size=len(tokenizer),
+        **{**SEQ2SEQ, "max_position_embeddings": 128, **more},
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        decoder_start_token_id=2,
+    )
+    return config, tokenizer
+
+
+SEQ2SEQ: dict[str, Any] = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 37,
+    "decoder_ffn_dim": 37,
+}
+
+
+def marian(folder: Path) -> None:
+    """A Marian of two languages, which only its name tells."""
+    _marian(folder)
+
+
+def marian_many(folder: Path) -> None:
+    """A Marian of several targets."""
+    _marian(folder, ">>fra<<", ">>spa<<", ">>pt_br<<")
+
+
+def _marian(folder: Path, *codes: str) -> None:
+    spm = sentencepiece(folder / "source.spm")
+    (folder / "target.spm").write_bytes((folder / "source.spm").read_bytes())
+    pieces = ["</s>", "<unk>", *codes, *(piece for piece in spm if piece[0] != "<"), "<pad>"]
+    _write(folder / "vocab.json", {piece: n for n, piece in enumerate(pieces)})
+    _write(folder / "tokenizer_config.json", {"tokenizer_class": "MarianTokenizer", "model_max_length": 64})
+    end = len(pieces) - 1
+    config = hf.MarianConfig(
+        vocab_size=len(pieces),
+        **SEQ2SEQ,
+        max_position_embeddings=64,
+        pad_token_id=end,
+        eos_token_id=0,
+        decoder_start_token_id=end,
+        bad_words_ids=[[end]],
+        num_beams=2,
+    )
+    hf.MarianMTModel(config).save_pretrained(folder)
+
+
+def m2m100(folder: Path) -> None:
+    """An M2M100 of a hundred languages."""
+    spm = sentencepiece(folder / "sentencepiece.bpe.model")
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", *(piece for piece in spm if piece[0] != "<")]
+    _write(folder / "vocab.json", {piece: n for n, piece in enumerate(pieces)})
+    tokenizer = hf.M2M100Tokenizer(
+        str(folder / "vocab.json"), str(folder / "sentencepiece.bpe.model"), model_max_length=64
+    )
+    tokenizer.save_pretrained(folder)
+    _m2m(folder, len(pieces) + 108)
+
+
+def nllb(folder: Path) -> None:
+    """An NLLB of some languages."""
+    pieces = {**dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", "▁", *words.LETTERS])}
+    codes = ["eng_Latn", "fra_Latn", "deu_Latn", "zho_Hans", "zho_Hant", "ace_Arab"]
+    tokenizer = hf.NllbTokenizer(
+        vocab={piece: n for n, piece in enumerate(pieces)},
+        merges=[],
+        extra_special_tokens=codes,
+        model_max_length=64,
+    )
+    tokenizer.save_pretrained(folder)
+    _m2m(folder, len(tokenizer))
+
+
+def _m2m(folder: Path, vocabulary: int) -> None:
+    config = hf.M2M100Config(
+        vocab_size=vocabulary,
+        **SEQ2SEQ,
+        max_position_embeddings=64,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        decoder_start_token_id=2,
+    )
+    hf.M2M100ForConditionalGeneration(config).save_pretrained(folder)
+
+
+def mbart50(folder: Path) -> None:
+    """An mBART-50."""
+    pieces = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), ("▁", -2.0)]
+    pieces += [(letter, -6.0) for letter in words.LETTERS]
+    tokenizer = hf.MBart50Tokenizer(vocab=pieces, model_max_length=64)
+    tokenizer.save_pretrained(folder)
+    config = hf.MBartConfig(
+        vocab_size=len(tokenizer),
+        **SEQ2SEQ,
+        max_position_embeddings=64,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        decoder_start_token_id=2,
+    )
+    hf.MBartForConditionalGeneration(config).save_pretrained(folder)
+
+
+def sentencepiece(path: Path) -> list[str]:
+    """Train a small SentencePiece model into a file; its pieces."""
+    import sentencepiece as library
+
+    library.SentencePieceTrainer.train(
+        sentence_iterator=iter([" ".join(words.WORDS), words.LETTERS] * 4),
+        model_prefix=str(path.with_suffix("")),
+        vocab_size=120,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    path.with_suffix(".vocab").unlink()
+    path.with_suffix(".model").rename(path)
+    model = library.SentencePieceProcessor(model_file=str(path))
+    return [model.id_to_piece(n) for n in range(model.get_piece_size())]
+
+
+# Decoders -----------------------------------------------------------------------------------------------
+
+
+def llama(folder: Path, template: str | None = None, **generation: Any) -> None:
+    """A Llama that reads and writes 256 tokens, with a chat template or without."""
+    tokenizer = hf.GPT2Tokenizer(
+        vocab=byte_vocabulary("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+        merges=[],
+        chat_template=template,
+        extra_special_tokens=["<|im_start|>", "<|im_end|>"],
+    )
+    config = hf.LlamaConfig(
+        **words.SIZE,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=256,
+        num_key_value_heads=2,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    model = hf.LlamaForCausalLM(config)
+    model.generation_config.update(**generation)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def chat(folder: Path) -> None:
+    """A chat model that draws its words by chance."""
+    llama(folder, CHATML, do_sample=True, temperature=1.0)
+
+
+def thinker(folder: Path) -> None:
+    """A chat model that is made to think first."""
+    llama(folder, THINKING)
+
+
+def gpt2(folder: Path) -> None:
+    """A GPT-2 without a token for padding."""
+    tokenizer = hf.GPT2Tokenizer(vocab=byte_vocabulary("<|endoftext|>"), merges=[], model_max_length=64)
+    config = hf.GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=64,
+        n_embd=32,
+        n_layer=2,
+        n_head=4,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    hf.GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+# Tables -------------------------------------------------------------------------------------------------
+
+
+def tapas(folder: Path) -> None:
+    """A TAPAS that counts and adds."""
+    import torch
+
+    vocabulary = folder / "vocab.txt"
+    vocabulary.write_text("\n".join(words.wordpiece()))
+    hf.TapasTokenizer(vocab_file=str(vocabulary), model_max_length=128).save_pretrained(folder)
+    config = hf.TapasConfig(
+        **words.SIZE,
+        vocab_size=len(words.wordpiece()),
+        max_position_embeddings=128,
+        num_aggregation_labels=4,
+        initializer_range=0.3,
+        aggregation_labels={0: "NONE", 1: "SUM", 2: "AVERAGE", 3: "COUNT"},
+    )
+    model = hf.TapasForQuestionAnswering(config)
+    model.output_bias.data.fill_(9.0)  # every cell of the best column is chosen,
+    model.aggregation_classifier.bias.data[:] = torch.tensor([0.0, 0.0, 0.0, 99.0])  # and counted
+    model.save_pretrained(folder)
+
+
+def _write(path: Path, value: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(value))
