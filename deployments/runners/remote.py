@@ -138,12 +138,14 @@ class Remote(AsyncRunner):
         )
         if isinstance(error, TimeoutError | httpx2.TimeoutException):
             return ExpertError(f"{self.card.id} did not answer in time where it is served; try again later.")
-        if isinstance(error, httpx2.HTTPStatusError):
-            status = error.response.status_code
+        # The library's own questions, of where a model or its result is, have errors of the library.
+        answer = getattr(error, "response", None)
+        if isinstance(answer, httpx2.Response):
             return ExpertError(
-                f"The service of {self.card.id} failed ({status}) on the way to its result; try again later."
+                f"{self.card.id} cannot be asked: the Hub or a provider refused ({answer.status_code}) to "
+                "tell where it or its result is; look at its id and at what the token may see."
             )
-        if isinstance(error, httpx2.TransportError):
+        if isinstance(error, httpx2.TransportError | ConnectionError):
             return ExpertError(
                 f"The service of {self.card.id} cannot be reached ({name}); look at the network, or at the "
                 "endpoint."

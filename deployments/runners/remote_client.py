@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub import AsyncInferenceClient, constants, set_client_factory
+from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.inference._providers import get_provider_helper
 
 from deployments.errors import ExpertError, StoppedError
@@ -265,6 +266,8 @@ def guard(secret: str | None) -> None:
     """Hold the library's own requests of this process to the bounds of the call they are made for."""
 
     def check(request: httpx2.Request) -> None:
+        if constants.is_offline_mode():
+            raise OfflineModeIsEnabled("HF_HUB_OFFLINE is set.")
         event = GIVEN_UP.get()
         if event is None:
             return
@@ -290,12 +293,13 @@ def guard(secret: str | None) -> None:
 
 def _public(url: httpx2.URL) -> bool:
     """Whether an address is one of the open web, by its looks."""
-    if url.scheme != "https" or "." not in url.host.strip("."):
+    host = url.host.rstrip(".")
+    if url.scheme != "https" or "." not in host:
         return False
     try:
-        return ipaddress.ip_address(url.host).is_global
+        return ipaddress.ip_address(host).is_global
     except ValueError:
-        return not url.host.endswith((".local", ".internal", ".localhost"))
+        return not host.endswith((".local", ".internal", ".localhost"))
 
 
 class _Bounded(httpx2.HTTPTransport):

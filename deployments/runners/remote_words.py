@@ -1,5 +1,6 @@
 """Tasks of texts and tables by the methods of the client for models served elsewhere."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ from deployments.errors import ExpertError, InputError
 from deployments.media import Table
 from deployments.result import Input, Result
 from deployments.runners.remote_asking import Ask, ranked, said, score_of, several
+from deployments.runners.remote_dialects import put
 from deployments.runners.textual import labels_of
 
 _THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
@@ -95,11 +97,10 @@ async def writing(ask: Ask) -> Result:
     """A text that goes on with the given one, or that follows the instruction in it."""
     if "conversational" in ask.card.tasks:
         return await chat(ask)
-    more = {"return_full_text": False} if ask.item.task == "text-generation" else {}
-    written = await ask.client.text_generation(
-        ask.text(), max_new_tokens=_length(ask), **more, **_writing(ask)
-    )
-    return Result(text=said(written))
+    text = ask.text()
+    written = await ask.client.text_generation(text, max_new_tokens=_length(ask), **_writing(ask))
+    # Some services repeat the text first, and not all take the option that forbids it.
+    return Result(text=said(said(written).removeprefix(text.strip())))
 
 
 def _generation(ask: Ask) -> dict[str, Any] | None:
@@ -114,10 +115,10 @@ async def summary(ask: Ask) -> Result:
 
 
 async def translation(ask: Ask) -> Result:
-    """A text's translation; the model's own codes of both languages are sent on, one alone is not."""
-    source, target = ask.word("source_language"), ask.word("target_language")
-    both = {"src_lang": source, "tgt_lang": target} if source and target else {}
-    found = await ask.client.translation(ask.text(), generate_parameters=_generation(ask), **both)
+    """A text's translation."""
+    languages = ask.word("source_language"), ask.word("target_language")
+    text, options = await asyncio.to_thread(put, ask.card.id, ask.text(), *languages)
+    found = await ask.client.translation(text, generate_parameters=_generation(ask), **options)
     return Result(text=said(found["translation_text"]))
 
 

@@ -10,6 +10,7 @@ import pytest
 from deployments.errors import InputError
 from deployments.result import Input
 from deployments.runners import remote_client
+from deployments.runners.remote_dialects import put
 from deployments.runners.remote_tasks import METHODS
 from model_catalog.tasks import MEDIA, TASKS
 from tests.support.elsewhere import PICTURE, SOUND, TABLE, TOKEN, ask, runner
@@ -199,7 +200,6 @@ async def test_writing_is_tuned(service: Inference) -> None:
         "temperature": 0.5,
         "top_p": 0.9,
         "seed": 3,
-        "return_full_text": False,
     }
     await ask(service, "summarization", text="Hi", max_new_tokens="9")
     assert service.last.parameters == {"generate_parameters": {"max_new_tokens": 9}}
@@ -210,6 +210,50 @@ async def test_both_languages_are_sent_or_none(service: Inference) -> None:
     assert service.last.parameters == {}
     await ask(service, "translation", text="Hi", source_language="eng_Latn", target_language="fra_Latn")
     assert service.last.parameters == {"src_lang": "eng_Latn", "tgt_lang": "fra_Latn"}
+
+
+async def test_a_text_that_a_service_repeats_is_cut_off(service: Inference) -> None:
+    service.reply = Reply([{"generated_text": "Once upon a time"}])
+    assert (await ask(service, "text-generation", text="Once ")).text == "upon a time"
+
+
+FRENCH = "Bonjour, la maison est grande et le jardin est petit."
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "target", "prefix", "options"),
+    [
+        ("facebook/nllb-200-distilled-600M", "English", "French", "", ("eng_Latn", "fra_Latn")),
+        ("facebook/nllb-200-distilled-600M", None, "german", "", ("fra_Latn", "deu_Latn")),
+        ("facebook/nllb-200-distilled-600M", "fr", "zho_Hant", "", ("fra_Latn", "zho_Hant")),
+        ("facebook/m2m100_418M", "English", "French", "", ("en", "fr")),
+        ("facebook/mbart-large-50-many-to-many-mmt", "English", "Romanian", "", ("en_XX", "ro_RO")),
+        ("google-t5/t5-base", None, "German", "translate English to German: ", None),
+        ("google-t5/t5-small", "fr", "en", "translate French to English: ", None),
+        ("google/madlad400-3b-mt", None, "German", "<2de> ", None),
+        ("Helsinki-NLP/opus-mt-fr-en", None, "English", "", None),
+    ],
+)
+def test_models_are_told_languages_in_their_own_way(
+    name: str, source: str | None, target: str, prefix: str, options: tuple[str, str] | None
+) -> None:
+    told = {"src_lang": options[0], "tgt_lang": options[1]} if options else {}
+    assert put(name, FRENCH, source, target) == (prefix + FRENCH, told)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "told"),
+    [
+        ("facebook/nllb-200-distilled-600M", None, "needs a target_language"),
+        ("facebook/nllb-200-distilled-600M", "Klingon", "does not know the language 'Klingon'"),
+        ("google/madlad400-3b-mt", None, "needs a target_language"),
+        ("google/madlad400-3b-mt", "Klingon", "does not know"),
+        ("google-t5/t5-base", "Swahili", "it knows English, French, German, Romanian"),
+    ],
+)
+def test_languages_that_a_model_does_not_know(name: str, target: str | None, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        put(name, FRENCH, "en", target)
 
 
 async def test_a_chat_model_chats_whatever_the_task(service: Inference) -> None:

@@ -9,6 +9,8 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from huggingface_hub import set_client_factory
+from huggingface_hub.utils._http import default_client_factory
 
 from deployments.errors import ExpertError
 from deployments.result import Input
@@ -17,7 +19,7 @@ from deployments.runners.remote_tasks import METHODS
 from model_catalog.card import ModelCard
 from model_catalog.tasks import TASKS
 from tests.support.elsewhere import PICTURE, SOUND, TABLE, TOKEN, ask, loaded, runner
-from tests.support.inference import Inference, Reply, film, inference
+from tests.support.inference import Inference, Reply, inference
 
 
 @pytest.fixture
@@ -224,7 +226,4 @@ def test_loading_says_what_is_missing(
 
 def test_a_key_of_a_providers_own_is_taken_with_its_name() -> None:
     loaded(ModelCard(id="acme/x", tasks=("conversational",), defaults={"provider": "groq"}), "gsk-1")
-
-
-def test_films_are_decoded() -> None:
-    assert film()[4:8] == b"ftyp"
+    set_client_factory(default_client_factory)

@@ -90,7 +90,7 @@ class Inference:
     Attributes:
         url: where it listens.
         seen: every request, in order.
-        reply: what it says instead of a model's answer, None for the models' own.
+        reply: what it says instead of a model's answer, or what makes that; None for the models' own.
         hangs: whether it reads requests and never answers.
         trickles: whether it answers without end.
         begun: set when a request that hangs has come.
@@ -103,7 +103,7 @@ class Inference:
 
     def __init__(self) -> None:
         self.seen: list[Request] = []
-        self.reply: Reply | None = None
+        self.reply: Reply | Callable[[Request], Reply] | None = None
         self.hangs = False
         self.trickles = False
         self.begun = asyncio.Event()
@@ -132,7 +132,8 @@ class Inference:
                         writer.write(b" " * 2**20)
                         await writer.drain()
                     return
-                writer.write(_written(self.reply or _answer(request)))
+                reply = self.reply or _answer
+                writer.write(_written(reply if isinstance(reply, Reply) else reply(request)))
                 await writer.drain()
         except ConnectionError:
             self.gone.set()
