@@ -117,6 +117,8 @@ def _ask(what: str, model: str, revision: str, token: SecretStr | None) -> str:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+        # Plain HTTP keeps to the proxy, the time limits and the Hub's own host; =0 is for files over 50 GB.
+        "HF_HUB_DISABLE_XET": os.environ.get("HF_HUB_DISABLE_XET", "1"),
     }
     answer = aside.ask(
         "deployments.download",

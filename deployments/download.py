@@ -8,6 +8,7 @@ fetched and vetted, then the weights; pickles are converted in yet another proce
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,11 @@ from deployments.weights import Selection, support, weights
 SPARE = 200 << 20
 """Bytes that stay free on the disk."""
 
-TIMEOUT_S = 10
-"""How long the Hub may take to answer a question."""
+LARGEST_PLAIN = vetting.MAX_DATA
+"""Bytes over which a file of text is no part of a model."""
+
+STALE_S = 24 * 3600
+"""Seconds after which half a file, left by a process that was killed, is removed."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ def work(request: Mapping[str, Any]) -> dict[str, str]:
         if commit and store.whole(model, commit):  # another process of this node was quicker
             return {"commit": commit}
         try:
+            _limit_waits()
             repository = _repository(model, commit or revision, token or False)
             if request["do"] == "obtain":
                 _obtain(repository, token or False)
@@ -64,8 +69,32 @@ def work(request: Mapping[str, Any]) -> dict[str, str]:
         except ExpertError:
             raise
         except Exception as error:
-            raise ExpertError(told(error, model, revision, bool(token))) from error
+            sentence = told(error, model, commit or revision, bool(token))
+            if commit and commit != revision:
+                pin = store.pin_file(model, revision)
+                sentence += f" It is pinned by {pin}; without that file the newest commit is taken."
+            raise ExpertError(sentence) from error
     return {"commit": repository.commit}
+
+
+def _limit_waits() -> None:
+    """Give each request of the Hub's library a time limit; it asks many questions without one."""
+    import httpx2
+    from huggingface_hub import constants, set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    limit = httpx2.Timeout(constants.HF_HUB_ETAG_TIMEOUT).as_dict()
+
+    def bound(request: Any) -> None:
+        if not any((request.extensions.get("timeout") or {}).values()):
+            request.extensions = {**request.extensions, "timeout": limit}
+
+    def client() -> Any:
+        made = default_client_factory()
+        made.event_hooks["request"].append(bound)
+        return made
+
+    set_client_factory(client)
 
 
 def _repository(model: str, revision: str, token: str | bool) -> Repository:
@@ -73,7 +102,7 @@ def _repository(model: str, revision: str, token: str | bool) -> Repository:
     from huggingface_hub import HfApi
 
     api = HfApi(token=token)
-    info = api.model_info(model, revision=revision, timeout=TIMEOUT_S, files_metadata=True)
+    info = api.model_info(model, revision=revision, files_metadata=True)
     if info.gated:
         api.auth_check(model)
     files = {file.rfilename: file for file in info.siblings or ()}
@@ -87,7 +116,7 @@ def _repository(model: str, revision: str, token: str | bool) -> Repository:
 
 def _obtain(repository: Repository, token: str | bool) -> None:
     """Fetch, vet, convert and compose."""
-    plain = support(repository.sizes)
+    plain = [name for name in support(repository.sizes) if repository.sizes[name] <= LARGEST_PLAIN]
     snapshot = _fetch(repository, plain, token)
     vetting.vet(snapshot, plain, repository.model)
     index = snapshot / "model_index.json"
@@ -108,6 +137,9 @@ def _fetch(repository: Repository, names: list[str], token: str | bool) -> Path:
     total = sum(repository.sizes[name] for name in names)
     _say(f"{repository.model}: {len(names)} files, {_megabytes(total)}")
     blobs = Path(constants.HF_HUB_CACHE) / f"models--{repository.model.replace('/', '--')}" / "blobs"
+    for half in blobs.glob("*.incomplete"):
+        if time.time() - half.stat().st_mtime > STALE_S:
+            half.unlink()
     with progress(repository.model, blobs):
         return Path(
             snapshot_download(
@@ -115,7 +147,7 @@ def _fetch(repository: Repository, names: list[str], token: str | bool) -> Path:
                 revision=repository.commit,
                 allow_patterns=[_literally(name) for name in names],
                 token=token,
-                etag_timeout=TIMEOUT_S,
+                etag_timeout=constants.HF_HUB_ETAG_TIMEOUT,
             )
         )
 

@@ -66,7 +66,8 @@ def shelf(model: str) -> Path:
     return root() / "checkpoints" / model.replace("/", "--")
 
 
-def _pin_file(model: str, revision: str) -> Path:
+def pin_file(model: str, revision: str) -> Path:
+    """Where the pin of a model's revision is."""
     return root() / "pins" / f"{model.replace('/', '--')}@{quote(revision, safe='')}.json"
 
 
@@ -74,7 +75,7 @@ def pinned(model: str, revision: str) -> str | None:
     """The commit that a model's revision is pinned to; a commit is pinned by itself."""
     if COMMIT.fullmatch(revision):
         return revision
-    content = _read(_pin_file(model, revision))
+    content = _read(pin_file(model, revision))
     commit = content.get("commit")
     return commit if isinstance(commit, str) and COMMIT.fullmatch(commit) else None
 
@@ -82,7 +83,7 @@ def pinned(model: str, revision: str) -> str | None:
 def pin(model: str, revision: str, commit: str) -> None:
     """Pin a revision, if it is not."""
     if pinned(model, revision) is None:
-        write(_pin_file(model, revision), {"model": model, "revision": revision, "commit": commit})
+        write(pin_file(model, revision), {"model": model, "revision": revision, "commit": commit})
 
 
 def manifest_file(model: str, commit: str) -> Path:

@@ -177,5 +177,5 @@ def components(model_index: Path) -> list[str]:
     return [
         key
         for key, value in content.items()
-        if not key.startswith("_") and isinstance(value, list) and len(value) == 2 and value[0]
+        if not key.startswith("_") and isinstance(value, list) and value and isinstance(value[0], str)
     ]

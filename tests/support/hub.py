@@ -84,6 +84,7 @@ class FakeHub:
         failing_files: the same for the downloads of files alone.
         cuts: after how many bytes the next download of a file, by its name, is cut off, once.
         silent: names of files (or ``api``) that are never answered, until ``stop``.
+        stalled: set once somebody waits for such an answer.
         requests: what was asked so far.
 
     """
@@ -98,6 +99,7 @@ class FakeHub:
         self.requests: list[Request] = []
         self.repos: dict[str, Repo] = {}
         self.closing = threading.Event()
+        self.stalled = threading.Event()
         self._port = port
 
     @cached_property
@@ -109,8 +111,8 @@ class FakeHub:
 
     @property
     def url(self) -> str:
-        """What HF_ENDPOINT is to be."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        """What HF_ENDPOINT is to be; of a port that was chosen, before the start too."""
+        return f"http://127.0.0.1:{self._port or self._server.server_address[1]}"
 
     def env(self, home: Path) -> dict[str, str]:
         """The environment of a process that is to use this hub, with its cache under ``home``."""

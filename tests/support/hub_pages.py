@@ -50,6 +50,11 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._file(path)
 
+    def _stall(self) -> None:
+        self.hub.stalled.set()
+        self.hub.closing.wait()
+        self.close_connection = True
+
     def _note(self, path: str, query: Mapping[str, list[str]]) -> None:
         from tests.support.hub import Request
 
@@ -71,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _api(self, path: str, query: Mapping[str, list[str]]) -> None:
         if "api" in self.hub.silent:
-            self.hub.closing.wait()
+            self._stall()
             return
         parts = path.strip("/").split("/")[1:]
         if parts == ["models"]:
@@ -185,7 +190,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, name: str, item: "Stored", commit: str) -> None:
         if name in self.hub.silent and self.command == "GET":
-            self.hub.closing.wait()
+            self._stall()
             return
         content = item.path.read_bytes()
         headers = {"X-Repo-Commit": commit, "ETag": f'"{item.oid}"', "Accept-Ranges": "bytes"}

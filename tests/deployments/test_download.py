@@ -1,0 +1,219 @@
+"""What can go wrong on the way from the Hub, each with one clear sentence."""
+
+import errno
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from controller.server import any_port
+from deployments import store
+from deployments.checkpoint import obtain, resolve
+from deployments.errors import ExpertError
+from deployments.troubles import told
+from tests.deployments.hubs import RIGHT, hub, pickled, repository
+from tests.support.hub import FakeHub
+from tests.support.tiny import text, tiny
+
+__all__ = ["hub"]
+
+
+@pytest.mark.parametrize(
+    ("name", "token", "message"),
+    [
+        ("tiny/gated", None, r"gated; accept its terms .* set HUGGINGFACE_ACCESS_TOKEN"),
+        ("tiny/gated", "hf_wrong", "does not know the token"),
+        ("tiny/none", None, "There is no model tiny/none on the Hub, or it is private"),
+    ],
+)
+def test_a_model_that_is_not_ours_to_take(
+    hub: FakeHub, tmp_path: Path, name: str, token: str | None, message: str
+) -> None:
+    hub.add("tiny/gated", repository(tmp_path / "m"), gated="auto")
+    with pytest.raises(ExpertError, match=message):
+        resolve(name, None, SecretStr(token) if token else None)
+    assert not hub.asked("GET", "/resolve/")
+
+
+def test_terms_that_were_not_accepted(hub: FakeHub, tmp_path: Path) -> None:
+    hub.add("tiny/gated", repository(tmp_path / "m"), gated="manual")
+    hub.granted = set()
+    with pytest.raises(ExpertError, match="has no access yet; accept its terms"):
+        obtain("tiny/gated", None, RIGHT)
+    hub.granted = {"tiny/gated"}
+    assert obtain("tiny/gated", None, RIGHT).commit == resolve("tiny/gated")
+
+
+def test_a_revision_that_is_not_there(hub: FakeHub, tmp_path: Path) -> None:
+    hub.add("tiny/m", repository(tmp_path / "m"))
+    with pytest.raises(ExpertError, match="tiny/m has no revision 'v9'"):
+        obtain("tiny/m", "v9")
+    store.pin("tiny/m", "main", "0" * 40)  # its history was rewritten
+    with pytest.raises(ExpertError, match=r"no revision '0+'.* pinned by .*tiny--m@main\.json"):
+        obtain("tiny/m")
+
+
+def test_a_hub_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"http://127.0.0.1:{any_port('127.0.0.1')}"
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(ExpertError, match=f"The Hub at {address} cannot be reached; check the network"):
+        obtain("tiny/m")
+
+
+def test_a_hub_that_fails_or_stays_silent(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add("tiny/m", repository(tmp_path / "m"))
+    hub.failing = 503
+    with pytest.raises(ExpertError, match=r"answers with an error \(503\); try again later"):
+        obtain("tiny/m")
+    assert len(hub.asked()) == 1
+    hub.failing = None
+    hub.silent = {"api"}
+    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "1")
+    with pytest.raises(ExpertError, match="does not answer in time"):
+        obtain("tiny/m")
+
+
+def test_a_connection_that_is_cut_is_taken_up_again(hub: FakeHub, tmp_path: Path) -> None:
+    hub.add("tiny/m", repository(tmp_path / "m", {"model.safetensors": b"w" * 300_000}))
+    hub.cuts["model.safetensors"] = 100_000
+    assert (obtain("tiny/m").folder / "model.safetensors").stat().st_size == 300_000
+    assert len(hub.asked("GET", "/model.safetensors")) == 2
+
+
+def test_files_that_fail_leave_nothing_that_counts_as_whole(hub: FakeHub, tmp_path: Path) -> None:
+    commit = hub.add("tiny/m", repository(tmp_path / "m"))
+    hub.failing_files = 500
+    with pytest.raises(ExpertError, match=r"answers with an error \(500\)"):
+        obtain("tiny/m")
+    assert store.whole("tiny/m", commit) is None
+    hub.failing_files = None
+    assert obtain("tiny/m").commit == commit
+
+
+def test_a_download_that_is_killed_goes_on_where_it_was(hub: FakeHub, tmp_path: Path) -> None:
+    hub.add("tiny/m", repository(tmp_path / "m", {"vocab.txt": b"a\nb"}))
+    hub.silent = {"model.safetensors"}
+
+    def kill() -> None:
+        assert hub.stalled.wait(60)
+        for child in psutil.Process().children():
+            if "deployments.download" in child.cmdline():
+                child.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(ExpertError, match="download was killed by signal 9"):
+        obtain("tiny/m")
+    killer.join()
+    hub.silent = set()
+    hub.forget()
+    assert (obtain("tiny/m").folder / "vocab.txt").read_bytes() == b"a\nb"
+    assert len(hub.asked("GET", "/model.safetensors")) == 1
+    assert not hub.asked("GET", "/vocab.txt")
+
+
+def test_a_model_larger_than_the_disk_is_not_begun(hub: FakeHub, tmp_path: Path) -> None:
+    hub.add("tiny/m", repository(tmp_path / "m"), sizes={"model.safetensors": 10**18})
+    with pytest.raises(
+        ExpertError, match=r"needs 1000000000\.0 GB of disk and .* free; free some, or let HF_HOME"
+    ):
+        obtain("tiny/m")
+    assert not hub.asked("GET", "/model.safetensors")
+
+
+def test_a_configuration_that_needs_code_is_refused_before_its_weights(hub: FakeHub, tmp_path: Path) -> None:
+    config = {"auto_map": {"AutoModel": "modeling.Mine"}}
+    hub.add("tiny/m", repository(tmp_path / "m", {"config.json": config, "modeling.py": b""}))
+    with pytest.raises(ExpertError, match=r"tiny/m: .*remote code \(auto_map in config\.json\)"):
+        obtain("tiny/m")
+    assert not hub.asked("GET", "/model.safetensors")
+    assert not hub.asked("GET", "/modeling.py")
+
+
+def test_bytes_other_than_declared_are_refused_and_removed(hub: FakeHub, tmp_path: Path) -> None:
+    folder = repository(tmp_path / "m")
+    hub.add("tiny/m", folder, sha256={"model.safetensors": "ab" * 32})
+    with pytest.raises(ExpertError, match=r"not what the Hub declares \(sha256 abab"):
+        obtain("tiny/m")
+    assert not list((tmp_path / "home" / "hub").rglob("*/model.safetensors"))
+
+
+def test_weights_for_other_libraries_are_named(hub: FakeHub, tmp_path: Path) -> None:
+    files = {"model.safetensors": None, "tf_model.h5": b"x"}
+    hub.add("tiny/m", repository(tmp_path / "m", files))
+    with pytest.raises(ExpertError, match=r"only tf_model\.h5"):
+        obtain("tiny/m")
+
+
+def test_of_a_pipeline_only_its_parts_come(hub: FakeHub, tmp_path: Path) -> None:
+    index = {"_class_name": "P", "unet": ["diffusers", "U"], "vae": ["diffusers", "V"], "prior": [None, None]}
+    commit = hub.add(
+        "tiny/sd",
+        repository(
+            tmp_path / "sd",
+            {
+                "model_index.json": index,
+                "config.json": None,
+                "unet/config.json": {},
+                "unet/diffusion_pytorch_model.fp16.safetensors": b"half",
+                "vae/config.json": {},
+                "vae/diffusion_pytorch_model.safetensors": b"full",
+                "vae/diffusion_pytorch_model.fp16.safetensors": b"half",
+                "prior/config.json": {},
+                "prior/model.safetensors": b"prior",
+            },
+        ),
+    )
+    folder = obtain("tiny/sd").folder
+    assert folder == store.shelf("tiny/sd") / commit
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} == {
+        "model_index.json",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors",
+    }
+    assert (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes() == b"half"
+    assert (folder / "vae" / "diffusion_pytorch_model.safetensors").read_bytes() == b"full"
+
+
+def test_a_pickle_is_converted_once_and_loads(hub: FakeHub, tmp_path: Path) -> None:
+    import torch
+    from transformers import BertForSequenceClassification
+
+    source = tiny(text.classifier)
+    commit = hub.add("tiny/p", pickled(source, tmp_path / "p"))
+    folder = obtain("tiny/p").folder
+    assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json"}
+    assert not (folder / "pytorch_model.bin").exists()
+    model, report = BertForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    assert not any(report.values())
+    for name, value in BertForSequenceClassification.from_pretrained(source).state_dict().items():
+        assert torch.equal(value, model.state_dict()[name])
+    made = store.manifest_file("tiny/p", commit).read_text(encoding="utf-8")
+    assert store.digest(tmp_path / "p" / "pytorch_model.bin") in made
+    assert store.digest(folder / "model.safetensors") in made
+    hub.forget()
+    obtain("tiny/p")
+    assert not hub.requests
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "The disk is full; free some"),
+        (PermissionError(errno.EACCES, "denied", "/root/hf"), "/root/hf cannot be written; let HF_HOME"),
+        (ValueError("odd\nwords"), "cannot be had from the Hub: ValueError: odd words"),
+    ],
+)
+def test_troubles_of_the_node(error: Exception, message: str) -> None:
+    outer = RuntimeError("outer")
+    outer.__cause__ = error
+    shown = told(error if isinstance(error, ValueError) else outer, "tiny/m", "main", token=False)
+    assert message in shown
+    assert "\n" not in shown

@@ -1,0 +1,94 @@
+"""Pins, manifests, and what counts as whole."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deployments import store
+
+COMMIT = "a" * 40
+
+
+@pytest.fixture(autouse=True)
+def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+
+
+def _checkpoint(converted: bool = False) -> Path:
+    folder = store.shelf("tiny/m") / COMMIT
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    store.declare(
+        store.Manifest(
+            "tiny/m",
+            COMMIT,
+            {"model.safetensors": 7},
+            {"model.safetensors": store.digest(folder / "model.safetensors")},
+            {"model.safetensors": {"file": "pytorch_model.bin", "sha256": "0"}} if converted else {},
+        )
+    )
+    return folder
+
+
+def test_where_the_home_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert store.home() == tmp_path
+    monkeypatch.setenv("HF_HOME", "$XDG_STATE_HOME/hf")
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert store.home() == Path("/state/hf")
+    monkeypatch.delenv("HF_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert store.home() == Path("/caches/huggingface")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/user")
+    assert store.home() == Path("/home/user/.cache/huggingface")
+
+
+def test_a_revision_stays_pinned_to_its_first_commit() -> None:
+    assert store.pinned("tiny/m", "refs/pr/1") is None
+    store.pin("tiny/m", "refs/pr/1", COMMIT)
+    store.pin("tiny/m", "refs/pr/1", "b" * 40)
+    assert store.pinned("tiny/m", "refs/pr/1") == COMMIT
+    assert store.pinned("tiny/m", "main") is None
+    assert store.pinned("tiny/m", "c" * 40) == "c" * 40
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"commit": 1}', '{"commit": "../../x"}'])
+def test_a_damaged_pin_is_none(content: str) -> None:
+    store.pin("tiny/m", "main", COMMIT)
+    store.pin_file("tiny/m", "main").write_text(content, encoding="utf-8")
+    assert store.pinned("tiny/m", "main") is None
+    store.pin("tiny/m", "main", COMMIT)
+    assert store.pinned("tiny/m", "main") == COMMIT
+
+
+def test_a_checkpoint_is_whole_with_its_manifest_alone() -> None:
+    folder = _checkpoint()
+    assert store.whole("tiny/m", COMMIT) == folder
+    assert store.whole("tiny/m", "b" * 40) is None
+    store.manifest_file("tiny/m", COMMIT).unlink()
+    assert store.whole("tiny/m", COMMIT) is None
+
+
+def test_a_file_that_is_cut_or_gone_makes_it_not_whole() -> None:
+    path = _checkpoint() / "model.safetensors"
+    path.write_bytes(b"weight")
+    assert store.whole("tiny/m", COMMIT) is None
+    path.unlink()
+    assert store.whole("tiny/m", COMMIT) is None
+
+
+def test_a_converted_file_is_checked_by_its_hash() -> None:
+    folder = _checkpoint(converted=True)
+    assert store.whole("tiny/m", COMMIT) == folder
+    (folder / "model.safetensors").write_bytes(b"wEights")
+    assert store.whole("tiny/m", COMMIT) is None
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    store.write(path, {"a": 1})
+    with pytest.raises(TypeError):
+        store.write(path, {"a": object()})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
