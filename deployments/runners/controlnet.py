@@ -94,7 +94,7 @@ class ControlledPainter(PictureRunner):
         return Request(pipe, options, each, (width, height), self.seed(item))
 
     def _size(self, item: Input, pipe: Any, control: Image) -> tuple[int, int]:
-        """The sides that the call asks for, and for those left open the map's shape at the model's own size."""
+        """The sides that the call asks for; for those left open, the map's shape at the model's own size."""
         high, wide = rgb(control).shape[:2]
         area = native_side(pipe) ** 2
         size = fitted((wide, high), area, unit(pipe), area // 4)

@@ -175,14 +175,15 @@ class DiffusionRunner(NeuralRunner):
 
         variant = _variant(folder)
         try:
-            model = load_model(
-                cls,
-                folder,
-                dtype=torch.float32 if cls.__name__ in _WHOLE else self.dtype,
-                spare=self.card.spare_weights,
-                task=self.card.tasks[0],
-                **({"variant": variant} if variant else {}),
-            )
+            with hushed():
+                model = load_model(
+                    cls,
+                    folder,
+                    dtype=torch.float32 if cls.__name__ in _WHOLE else self.dtype,
+                    spare=self.card.spare_weights,
+                    task=self.card.tasks[0],
+                    **({"variant": variant} if variant else {}),
+                )
         except ExpertError as error:
             raise ExpertError(f"{cls.__name__} of {self.card.id}: {error.message}") from error
         return self.stoppable(model.to(self.device))

@@ -36,6 +36,17 @@ _XL: dict[str, Any] = {
     "cross_attention_dim": 2 * CROSS,
     "use_linear_projection": True,
 }
+_FLUX: dict[str, Any] = {
+    "patch_size": 1,
+    "in_channels": 4,
+    "num_layers": 1,
+    "num_single_layers": 1,
+    "attention_head_dim": 16,
+    "num_attention_heads": 2,
+    "joint_attention_dim": CROSS,
+    "pooled_projection_dim": CROSS,
+    "axes_dims_rope": [4, 4, 8],
+}
 
 
 def clip_tokenizer() -> Any:
@@ -124,6 +135,15 @@ def checked(folder: Path) -> None:
     df.StableDiffusionPipeline(**{**parts(), **extra}).save_pretrained(folder)
 
 
+def mirrored(folder: Path) -> None:
+    """A Stable Diffusion that looks at the text where the larger pictures are, as the real one does."""
+    blocks = {
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    }
+    df.StableDiffusionPipeline(**{**parts(), "unet": unet(**blocks)}).save_pretrained(folder)
+
+
 def halves(folder: Path) -> None:
     """A Stable Diffusion with weights of half precision alone."""
     df.StableDiffusionPipeline(**parts()).to(dtype=torch.float16).save_pretrained(folder, variant="fp16")
@@ -184,17 +204,7 @@ def flux_parts() -> dict[str, Any]:
         **clip_text(),
         "text_encoder_2": hf.T5EncoderModel(t5_config()),
         "tokenizer_2": t5_tokenizer(),
-        "transformer": df.FluxTransformer2DModel(
-            patch_size=1,
-            in_channels=4,
-            num_layers=1,
-            num_single_layers=1,
-            attention_head_dim=16,
-            num_attention_heads=2,
-            joint_attention_dim=CROSS,
-            pooled_projection_dim=CROSS,
-            axes_dims_rope=[4, 4, 8],
-        ),
+        "transformer": df.FluxTransformer2DModel(**_FLUX),
     }
 
 
@@ -210,26 +220,27 @@ def kontext(folder: Path) -> None:
 
 def controlnet(folder: Path) -> None:
     """A ControlNet for a Stable Diffusion."""
-    _controlnet().save_pretrained(folder)
+    _steering(df.ControlNetModel(**_control_size())).save_pretrained(folder)
 
 
 def xl_controlnet(folder: Path) -> None:
     """A ControlNet for a Stable Diffusion XL."""
-    _controlnet(**_XL).save_pretrained(folder)
+    _steering(df.ControlNetModel(**_control_size(**_XL))).save_pretrained(folder)
 
 
 def xl_union(folder: Path) -> None:
     """A ControlNet for a Stable Diffusion XL and six kinds of maps."""
-    df.ControlNetUnionModel(
-        **_control_size(**_XL), num_trans_channel=16, num_trans_head=2, num_control_type=6
-    ).save_pretrained(folder)
+    net = df.ControlNetUnionModel(
+        **_control_size(**_XL), num_trans_channel=16, num_trans_head=2, num_proj_channel=16
+    )
+    _steering(net).save_pretrained(folder)
 
 
 def flux_union(folder: Path) -> None:
     """A ControlNet for a Flux and seven kinds of maps."""
-    net = flux_parts()["transformer"]
-    kept = {name: value for name, value in net.config.items() if name in _FLUX_CONTROL}
-    df.FluxControlNetModel(**kept, num_mode=7).save_pretrained(folder)
+    with hushed():
+        net = df.FluxControlNetModel(**_FLUX, num_mode=7)
+    _steering(net).save_pretrained(folder)
 
 
 def adapter(folder: Path) -> None:
@@ -239,22 +250,17 @@ def adapter(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-_FLUX_CONTROL = frozenset(
-    (
-        "patch_size in_channels num_layers num_single_layers attention_head_dim num_attention_heads "
-        "joint_attention_dim pooled_projection_dim axes_dims_rope"
-    ).split()
-)
-
-
 def _control_size(**more: Any) -> dict[str, Any]:
     size = {name: value for name, value in _UNET.items() if name != "sample_size"}
-    # One step of halving, as the autoencoder's.
     return {**size, "in_channels": 4, "conditioning_embedding_out_channels": (8, 16), **more}
 
 
-def _controlnet(**more: Any) -> Any:
-    return df.ControlNetModel(**_control_size(**more))
+def _steering(net: Any) -> Any:
+    """A network of control that is no longer without effect, as all are before their training."""
+    for weights in net.parameters():
+        if not weights.any():
+            torch.nn.init.normal_(weights, std=0.1)
+    return net
 
 
 def stable_audio(folder: Path) -> None:
