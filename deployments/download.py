@@ -249,7 +249,10 @@ def _convert(
         answer = aside.ask("deployments.convert", {"files": pairs}, aside.environment(), _say)
     except ExpertError as error:
         raise ExpertError(f"{repository.model}: {error.message}") from error
-    for index, content in answer["indices"].items():
+    places = {Path(target).parent for _, target in pairs}
+    for index, content in answer["indices"].items():  # told by a process that read a stranger's pickle
+        if Path(index).parent not in places or not index.endswith(".safetensors.index.json"):
+            raise ExpertError(f"{repository.model}: the conversion answered with something odd.")
         store.write(Path(index), content)
     return {name: {"file": file, "sha256": before[name]} for name, file in pickles.items()}
 
