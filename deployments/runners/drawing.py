@@ -122,7 +122,7 @@ def _ink(colour: Colour) -> Colour:
 
 
 def _letters(size: tuple[int, int]) -> int:
-    return min(_LARGEST, max(_SMALLEST, round(min(size) / 28)))
+    return min(_LARGEST, max(_SMALLEST, round(min(size) / 32)))
 
 
 def _font(height: float) -> Any:

@@ -43,12 +43,12 @@ class MaskMaker(PictureRunner):
         import transformers
 
         self.model = self.load_model(transformers.AutoModelForMaskGeneration)
-        if self.model.config.model_type not in ("sam", "sam2"):
+        if self.model.config.model_type not in ("sam", "sam2", "sam2_video"):
             raise ExpertError(
                 f"This release cannot ask models of the kind {self.model.config.model_type} for masks; "
                 "take a SAM or a SAM 2."
             )
-        self.stoppable(self.model.mask_decoder)
+        self.stoppable(self.model.vision_encoder)  # which is called without the whole
         self.load_pictures()
 
     def ready(self, item: Input) -> tuple[Seen, int]:

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers as hf
 
+from deployments.media import Image
 from tests.support.tiny import words
 
 KINDS = {0: "cat, house cat", 1: "dog", 2: "car"}
@@ -29,6 +31,17 @@ _DETR: dict[str, Any] = {
     "decoder_ffn_dim": 16,
 }
 _EIGHT = {**_DETR, "encoder_attention_heads": 8, "decoder_attention_heads": 8}
+
+
+def photo(seed: int = 0, height: int = 60, width: int = 90) -> Image:
+    """A colourful picture of random patches."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    return Image(coarse[np.arange(height) * 5 // height][:, np.arange(width) * 7 // width])
+
+
+def mixed(count: int = 8) -> list[Image]:
+    """Pictures of several shapes."""
+    return [photo(n, *((60, 90), (90, 60), (70, 70))[n % 3]) for n in range(count)]
 
 
 def _save(folder: Path, *parts: Any) -> None:
@@ -348,12 +361,45 @@ def sam(folder: Path) -> None:
     _save(folder, model, hf.SamProcessor(pictures))
 
 
+def sam2(folder: Path) -> None:
+    """A SAM 2 that is sure of its masks, without its image processor, which needs torchvision."""
+    backbone = hf.Sam2HieraDetConfig(
+        hidden_size=16,
+        num_attention_heads=1,
+        image_size=[64, 64],
+        blocks_per_stage=[1, 1, 1, 1],
+        embed_dim_per_stage=[16, 32, 64, 128],
+        num_attention_heads_per_stage=[1, 2, 4, 8],
+        window_size_per_stage=[4, 2, 2, 2],
+        window_positional_embedding_background_size=[2, 2],
+        global_attention_blocks=[3],
+    )
+    vision = hf.Sam2VisionConfig(
+        backbone_config=backbone,
+        backbone_channel_list=[128, 64, 32, 16],
+        backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]],
+        fpn_hidden_size=16,
+    )
+    prompts = {"hidden_size": 16, "image_size": 64, "patch_size": 16, "mask_input_channels": 4}
+    decoder = {
+        "hidden_size": 16,
+        "mlp_dim": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "iou_head_hidden_dim": 16,
+    }
+    config = hf.Sam2Config(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
+    model = hf.Sam2Model(config)
+    _sure(model.mask_decoder)
+    _save(folder, model)
+
+
 def _sure(decoder: Any) -> None:
     """Make a mask decoder think well of its masks, and give them firm edges."""
     with torch.no_grad():
         decoder.iou_prediction_head.proj_out.bias.fill_(0.95)
     for mlp in decoder.output_hypernetworks_mlps:
-        _louder(mlp.proj_out, 300)
+        _louder(mlp.proj_out, 1e7)
 
 
 def dpt(folder: Path) -> None:
