@@ -25,8 +25,11 @@ INDEX = "model_index.json"
 
 MAX_SEED = 2**32 - 1
 
-_RENAMED = {"CLIPFeatureExtractor": "CLIPImageProcessor"}
-"""Classes of transformers that old pipelines name, and what they are called today."""
+_RENAMED = {
+    "CLIPFeatureExtractor": "CLIPImageProcessor",
+    "GPT2Model": "GPT2LMHeadModel",  # of AudioLDM 2, whose pipeline steps through it as only this one can
+}
+"""Classes of transformers that old pipelines name, and what they need today."""
 
 _WHOLE = frozenset({"AutoencoderKLWan"})
 """Classes that lose too much in half precision; pipelines cast what passes through them."""

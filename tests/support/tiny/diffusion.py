@@ -6,6 +6,7 @@ from typing import Any
 import diffusers as df
 import torch
 import transformers as hf
+from diffusers.pipelines.audioldm2 import AudioLDM2ProjectionModel, AudioLDM2UNet2DConditionModel
 from diffusers.pipelines.stable_audio.modeling_stable_audio import StableAudioProjectionModel
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers.convert_slow_tokenizer import bytes_to_unicode
@@ -296,3 +297,73 @@ def stable_audio(folder: Path) -> None:
             solver_order=2, prediction_type="v_prediction", sigma_data=1.0, sigma_schedule="exponential"
         ),
     ).save_pretrained(folder)
+
+
+def roberta_tokenizer() -> Any:
+    """A RoBERTa tokenizer of single bytes."""
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *bytes_to_unicode().values()]
+    vocab = {token: index for index, token in enumerate(tokens)}
+    return hf.RobertaTokenizer(vocab=vocab, merges=[], model_max_length=64)
+
+
+def audioldm(folder: Path) -> None:
+    """An AudioLDM 2 of one channel at 16 kHz, its language model saved as the famous one's is."""
+    size = {**words.SIZE, "hidden_size": 8, "num_attention_heads": 1, "projection_dim": 8}
+    hearing = {
+        "spec_size": 8,
+        "window_size": 4,
+        "num_mel_bins": 8,
+        "depths": [1, 1],
+        "num_attention_heads": [1, 1],
+        "num_hidden_layers": 1,
+        "hidden_size": 192,
+        "patch_size": 2,
+        "patch_stride": 2,
+        "patch_embed_input_channels": 4,
+        "projection_dim": 8,
+    }
+    tokenizer = roberta_tokenizer()
+    clap = hf.ClapConfig(
+        text_config={**size, "vocab_size": len(tokenizer)}, audio_config=hearing, projection_dim=16
+    )
+    vocoder = hf.SpeechT5HifiGanConfig(
+        model_in_dim=8,
+        sampling_rate=16000,
+        upsample_initial_channel=16,
+        upsample_rates=[2, 2],
+        upsample_kernel_sizes=[4, 4],
+        resblock_kernel_sizes=[3, 7],
+        resblock_dilation_sizes=[[1, 3, 5], [1, 3, 5]],
+        normalize_before=False,
+    )
+    speaker = hf.GPT2LMHeadModel(
+        hf.GPT2Config(n_embd=16, n_head=1, n_layer=1, vocab_size=100, n_positions=99)
+    )
+    df.AudioLDM2Pipeline(
+        vae=vae(in_channels=1, out_channels=1, block_out_channels=(8, 16)),
+        text_encoder=hf.ClapModel(clap),
+        text_encoder_2=hf.T5EncoderModel(t5_config()),
+        projection_model=AudioLDM2ProjectionModel(
+            text_encoder_dim=16, text_encoder_1_dim=CROSS, langauge_model_dim=16
+        ),
+        language_model=speaker,
+        tokenizer=tokenizer,
+        tokenizer_2=t5_tokenizer(),
+        feature_extractor=hf.ClapFeatureExtractor(feature_size=8),
+        unet=AudioLDM2UNet2DConditionModel(
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            norm_num_groups=8,
+            sample_size=32,
+            in_channels=4,
+            out_channels=4,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=(8, 16),
+        ),
+        scheduler=df.DDIMScheduler(**NOISE, clip_sample=False, set_alpha_to_one=False, steps_offset=1),
+        vocoder=hf.SpeechT5HifiGan(vocoder),
+    ).save_pretrained(folder)
+    speaker.transformer.save_pretrained(folder / "language_model")
+    index = folder / "model_index.json"
+    index.write_text(index.read_text("utf-8").replace("GPT2LMHeadModel", "GPT2Model"), "utf-8")
