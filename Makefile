@@ -43,8 +43,9 @@ format: $(READY) ## Write the code in the house's style.
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(READY) ## Measure against a bare Ray Serve chain.
+bench: $(READY) ## Measure against a bare Ray Serve chain, and against models called directly.
 	$(BIN)/python -m benchmarks.chain
+	$(BIN)/python -m benchmarks.batching
 
 .PHONY: wheel
 wheel: $(READY) ## Build the wheel that a cluster's nodes install.

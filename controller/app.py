@@ -126,8 +126,12 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
     ]
 
 
-def install(settings: Settings) -> tuple[list[ModelCard], dict[str, str]]:
+def install(settings: Settings, known: Catalog | None = None) -> tuple[list[ModelCard], dict[str, str]]:
     """Deploy everything on the cluster this process is connected to.
+
+    Args:
+        settings: the settings.
+        known: the catalog; that of the settings where none is given.
 
     Returns:
         The experts that are ready, and why others are not, by the name of their application.
@@ -137,7 +141,7 @@ def install(settings: Settings) -> tuple[list[ModelCard], dict[str, str]]:
         FleetError: the controller or the artifacts did not become ready, or no runner fits an expert.
 
     """
-    known = catalog(settings)
+    known = catalog(settings) if known is None else known
     experts = chosen(settings, known)
     failed = fleet.run(applications(settings, known, experts))
     for name in (fleet.ARTIFACTS, fleet.CONTROLLER):

@@ -8,13 +8,21 @@ from pathlib import Path
 
 from controller.errors import ControllerError
 from controller.settings import Settings
+from model_catalog.card import ModelCard
+from model_catalog.catalog import Catalog
 
 
-def install(settings: Settings, address: str, experts: Sequence[str]) -> list[str]:
+def install(settings: Settings, address: str, experts: Sequence[str], gpu: float | None = None) -> list[str]:
     """Deploy every application, or only ``experts`` where the product is there already.
 
     Applications of other names are left alone, which a plain ``serve deploy`` would delete. The nodes need
     the project installed, in the version of this process.
+
+    Args:
+        settings: the settings.
+        address: the cluster.
+        experts: ids of models to deploy besides those of the settings.
+        gpu: the share of a GPU that each of ``experts`` holds, where it is not what its card says.
 
     Returns:
         The ids of the models deployed.
@@ -49,9 +57,11 @@ def install(settings: Settings, address: str, experts: Sequence[str]) -> list[st
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # of this process alone
     try:
         known = app.catalog(settings)
+        if gpu is not None:
+            known = Catalog([*known, *(_sized(known.get(model), gpu) for model in experts)])
         if experts and fleet.CONTROLLER in serve.status().applications:
             cards = [known.get(model) for model in experts]
-            fleet.deploy(cards, app.limits(settings))
+            fleet.deploy(cards, app.limits(settings), settings.huggingface_access_token)
         else:
             serve.start(
                 proxy_location="EveryNode",
@@ -59,13 +69,17 @@ def install(settings: Settings, address: str, experts: Sequence[str]) -> list[st
                 logging_config={"enable_access_log": False},
             )
             named = settings.model_copy(update={"experts": (*settings.experts, *experts)})
-            cards, failed = app.install(named)
+            cards, failed = app.install(named, known)
             if failed:
                 told = "; ".join(f"{name} ({reason})" for name, reason in failed.items())
                 raise FleetError(f"The product is installed, but not every expert became ready: {told}.")
     finally:
         ray.shutdown()
     return [card.id for card in cards]
+
+
+def _sized(card: ModelCard, gpu: float) -> ModelCard:
+    return card.model_copy(update={"gpu": gpu})
 
 
 def _reach(address: str) -> None:

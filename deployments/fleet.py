@@ -3,6 +3,7 @@
 One application for each expert, so that adding, updating or removing one touches no other.
 """
 
+import logging
 import re
 import threading
 import time
@@ -15,14 +16,16 @@ from ray import serve
 from ray.serve.config import BackpressureConfig
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
 
-from deployments import errors
+from deployments import checkpoint, errors
 from deployments.artifacts import Artifacts
-from deployments.errors import FleetError
+from deployments.errors import ExpertError, FleetError
 from deployments.expert import Expert
 from deployments.media import Limits
-from deployments.runners.registry import available, extra_of, missing
+from deployments.runners.registry import available, extra_of, missing, resolve
 from deployments.runners.routing import runner_of
 from model_catalog.card import NO_RUNNER, ModelCard
+
+logger = logging.getLogger("ray.serve")
 
 ARTIFACTS = "artifacts"
 """Name of the artifact application."""
@@ -96,7 +99,7 @@ def expert_app(
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=DRAIN_S,
     )
-    return deployment.bind(card, limits, token)
+    return deployment.bind(pinned(card, token), limits, token)
 
 
 def artifacts_app(
@@ -113,6 +116,30 @@ def artifacts_app(
         graceful_shutdown_timeout_s=DRAIN_S,
     )
     return deployment.bind(root, limits)
+
+
+def pinned(card: ModelCard, token: SecretStr | None = None) -> ModelCard:
+    """The card with the commits of its model and parts, so that all nodes take the same, now and later.
+
+    Where the Hub cannot be asked from here, the card comes back as it is: each replica then says itself what
+    it lacks, or takes what its node has.
+    """
+    runner = runner_of(card)
+    if runner is None or not resolve(runner).checkpoint:
+        return card
+    try:
+        revision = card.revision if card.path else checkpoint.resolve(card.id, card.revision, token)
+        parts = {role: _pinned_part(part, token) for role, part in card.parts.items()}
+    except ExpertError as error:
+        logger.warning("%s is deployed without a pinned commit: %s", card.id, error.message)
+        return card
+    return card.model_copy(update={"revision": revision, "parts": parts})
+
+
+def _pinned_part(part: str, token: SecretStr | None) -> str:
+    source, revision = checkpoint.split(part)
+    commit = checkpoint.resolve(source, revision, token)
+    return source if commit is None else f"{source}@{commit}"
 
 
 def targets(

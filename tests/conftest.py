@@ -41,7 +41,8 @@ os.environ |= {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }
-os.environ.pop("OPENAI_API_KEY", None)
+for _name in ("OPENAI_API_KEY", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+    os.environ.pop(_name, None)
 
 
 @pytest.fixture(scope="session")

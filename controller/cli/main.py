@@ -282,6 +282,10 @@ def down(as_json: Json = False) -> None:
 @app.command()
 def deploy(
     expert: Annotated[list[str] | None, typer.Option("--expert", help="Only this model; repeatable.")] = None,
+    gpu: Annotated[
+        float | None,
+        typer.Option(min=0, help="Share of a GPU that each --expert holds.", show_default="its card's"),
+    ] = None,
     address: Annotated[str, typer.Option(help="The Ray cluster.")] = "auto",
     config: Config = None,
     as_json: Json = False,
@@ -289,7 +293,7 @@ def deploy(
     """Install the applications on a running Ray cluster, or add experts to them."""
     from controller.cluster import install
 
-    deployed = install(load(config), address, expert or [])
+    deployed = install(load(config), address, expert or [], gpu)
     if as_json:
         _print({"experts": deployed})
     else:

@@ -22,6 +22,7 @@ class Runner(ABC):
 
     Attributes:
         requires: modules it needs beyond the base install, so that a machine without them is told at once.
+        checkpoint: whether it loads a model of the Hub, whose commit is then pinned when it is deployed.
         card: the model's card.
         device: where it runs, ``cpu`` or ``cuda``.
         token: the operator's token for the Hugging Face Hub, set before ``load``; never to be logged.
@@ -31,6 +32,7 @@ class Runner(ABC):
     """
 
     requires: ClassVar[tuple[str, ...]] = ()
+    checkpoint: ClassVar[bool] = False
     card: ModelCard
     device: str
 

@@ -31,6 +31,7 @@ class NeuralRunner(Runner):
 
     """
 
+    checkpoint: ClassVar[bool] = True
     folder: Path
     parts: Mapping[str, Path]
     dtype: Any

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import ray
+from pydantic import SecretStr
 from ray import serve
 from ray.exceptions import AuthenticationError
 
@@ -19,6 +20,7 @@ from controller.settings import Settings
 from deployments import fleet
 from deployments.errors import FleetError
 from model_catalog.card import ModelCard
+from model_catalog.catalog import Catalog
 from model_catalog.errors import UnknownModelError
 
 VADER = "embedded/vader"
@@ -36,6 +38,8 @@ class FakeRay:
         self.deployed: list[str] = []
         self.failed: dict[str, str] = {}
         self.error: Exception | None = None
+        self.cards: list[ModelCard] = []
+        self.token: SecretStr | None = None
 
     def init(self, address: str, **options: Any) -> None:
         self.done.append("init")
@@ -52,12 +56,15 @@ class FakeRay:
     def status(self) -> Any:
         return SimpleNamespace(applications=self.applications)
 
-    def install(self, settings: Settings) -> tuple[list[ModelCard], dict[str, str]]:
+    def install(self, settings: Settings, known: Catalog) -> tuple[list[ModelCard], dict[str, str]]:
         self.installed = settings
-        return [app.catalog(settings).get(name) for name in settings.experts], self.failed
+        self.cards = [known.get(name) for name in settings.experts]
+        return self.cards, self.failed
 
-    def deploy(self, cards: Sequence[ModelCard], limits: Any) -> None:
+    def deploy(self, cards: Sequence[ModelCard], limits: Any, token: SecretStr | None) -> None:
+        self.cards = list(cards)
         self.deployed += [card.id for card in cards]
+        self.token = token
 
 
 @pytest.fixture
@@ -93,6 +100,18 @@ def test_experts_are_added_to_a_product_that_is_there(fake: FakeRay) -> None:
     assert fake.deployed == [VADER]
     assert fake.installed is None
     assert fake.serve_options == {}
+
+
+def test_a_share_and_the_token_go_along(fake: FakeRay) -> None:
+    settings = Settings(huggingface_access_token=SecretStr("hf_x"))
+    install(settings, "auto", [VADER], 0.25)
+    assert [card.gpu for card in fake.cards] == [0.25]
+    fake.applications = {fleet.CONTROLLER: object()}
+    install(settings, "auto", [VADER], 0.5)
+    assert [card.gpu for card in fake.cards] == [0.5]
+    assert fake.token == SecretStr("hf_x")
+    install(settings, "auto", [VADER])
+    assert [card.gpu for card in fake.cards] == [0.0]
 
 
 def test_without_experts_the_product_is_installed_anew(fake: FakeRay) -> None:

@@ -1,6 +1,7 @@
 """Cards become Serve applications, and Serve's states become ours; Serve itself is left out."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,9 +9,9 @@ import pytest
 from pydantic import SecretStr
 from ray.serve.schema import ApplicationStatus
 
-from deployments import fleet
+from deployments import checkpoint, fleet
 from deployments.artifacts import Artifacts
-from deployments.errors import FleetError
+from deployments.errors import ExpertError, FleetError
 from deployments.expert import Expert
 from deployments.media import Limits
 from model_catalog.card import ModelCard
@@ -140,6 +141,52 @@ def test_what_this_machine_cannot_run_says_why(changes: dict[str, Any], reason: 
         fleet.expert_app(item)
     assert reason in caught.value.message
     assert fleet.obstacle(ECHO) is None
+
+
+# Commits -----------------------------------------------------------------------------------------------
+
+DRAWER = ModelCard(
+    id="lab/edges",
+    tasks=("canny-text-to-image",),
+    library="diffusers",
+    parts={"base": "lab/base@main", "own": "/models/own"},
+)
+
+
+def test_a_model_and_its_parts_are_deployed_at_the_commits_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def resolve(*args: Any) -> str | None:
+        asked.append(args)
+        return None if args[0].startswith("/") else f"commit-of-{args[0][4:]}"
+
+    monkeypatch.setattr(checkpoint, "resolve", resolve)
+    token = SecretStr("t")
+    pinned = fleet.pinned(DRAWER, token)
+    assert pinned.revision == "commit-of-edges"
+    assert pinned.parts == {"base": "lab/base@commit-of-base", "own": "/models/own"}
+    assert asked == [("lab/edges", None, token), ("lab/base", "main", token), ("/models/own", None, token)]
+    assert _options(fleet.expert_app(DRAWER)).init_args[0] == pinned
+
+
+def test_a_folder_has_no_commit_and_an_embedded_expert_none_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(checkpoint, "resolve")
+    own = DRAWER.model_copy(update={"path": Path("/models/edges"), "parts": {}})
+    assert fleet.pinned(own) == own
+    assert fleet.pinned(ECHO) == ECHO
+    unknown = ECHO.model_copy(update={"runner": None})
+    assert fleet.pinned(unknown) == unknown
+
+
+def test_where_the_hub_cannot_be_asked_the_replica_is_left_to_say_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def resolve(*_: Any) -> str:
+        raise ExpertError("the Hub cannot be reached")
+
+    monkeypatch.setattr(checkpoint, "resolve", resolve)
+    assert fleet.pinned(DRAWER) == DRAWER
+    assert "lab/edges is deployed without a pinned commit: the Hub cannot be reached" in caplog.text
 
 
 # Deploying ---------------------------------------------------------------------------------------------

@@ -1,0 +1,70 @@
+"""Every task of the registry on a model of the hub, through the fleet, Ray Serve and the controller."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from model_catalog.tasks import TASKS
+from tests.experts.cases import CASES
+from tests.experts.media import same
+from tests.experts.models import GROUPS, MODELS
+from tests.support.expert_models import Desk, serving
+from tests.support.hub import FakeHub
+from tests.support.neural import alike
+
+EIGHT = range(8)
+ELSEWHERE = {"canny-control", "hed-control", "mlsd-control", "openpose-control"}
+"""Edge maps have an embedded expert; the others run where torchvision does."""
+
+
+class Desks:
+    """One group's models are served at a time: the next group's take their place."""
+
+    def __init__(self, hub: FakeHub) -> None:
+        self._hub = hub
+        self._stack = ExitStack()
+        self._open: dict[str, Desk] = {}
+
+    def of(self, group: str) -> Desk:
+        """Where the models of a group are called from."""
+        if group not in self._open:
+            self.close()
+            self._open[group] = self._stack.enter_context(serving(self._hub, GROUPS[group]))
+        return self._open[group]
+
+    def close(self) -> None:
+        """Remove what is served."""
+        self._open.clear()
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def desks(hub: FakeHub, product: str) -> Iterator[Desks]:
+    made = Desks(hub)
+    yield made
+    made.close()
+
+
+def test_every_task_is_proven() -> None:
+    assert set(CASES) == set(MODELS) == set(TASKS) - ELSEWHERE
+
+
+@pytest.mark.parametrize("task", [task for models in GROUPS.values() for m in models for task in m.card.tasks])
+async def test_eight_calls_at_once_are_right_and_as_eight_alone(desks: Desks, task: str) -> None:
+    case = CASES[task]
+    desk = desks.of(next(group for group, models in GROUPS.items() if MODELS[task] in models))
+    wire = [{"task": task, "id": number, "args": case.args(number)} for number in EIGHT]
+    together = await desk.run(*wire)
+    for number in EIGHT:
+        outcome = together.one(number)
+        assert outcome.choice is not None
+        assert outcome.choice.model == MODELS[task].card.id
+        case.check(together, number)
+    for number in EIGHT:
+        alone = await desk.ask(task, **case.args(number))
+        one, other = alone.one(), together.one(number)
+        assert one.text == other.text
+        assert alike(one.data, other.data, 2e-3)
+        assert len(alone.files[0]) == len(together.files[number])
+        assert all(map(same, alone.files[0], together.files[number]))
