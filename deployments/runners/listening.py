@@ -103,7 +103,7 @@ class FrameEar:
             list(waves), sampling_rate=self._rate, padding=True, return_tensors="pt"
         ).to(self._model.device, self._model.dtype)
         if self._transducer:
-            return self._emitted(features)
+            return self._emitted(features, [len(wave) for wave in waves])
         ids = self._model(**features).logits.argmax(-1).cpu().tolist()
         counts = self._frames(waves, features, len(ids[0]))
         return [
@@ -115,18 +115,19 @@ class FrameEar:
             for row, count in zip(ids, counts, strict=True)
         ]
 
-    def _emitted(self, features: Any) -> list[list[_Token]]:
-        made = self._model.generate(**features)
+    def _emitted(self, features: Any, lengths: Sequence[int]) -> list[list[_Token]]:
+        most = [self._model.config.max_symbols_per_step * (length // self._hop + 1) for length in lengths]
+        made = self._model.generate(**features, max_new_tokens=max(most))
         # A token begins where all before it have ended.
         starts = (made.durations.cumsum(-1) - made.durations).cpu().tolist()
         skipped = {self._blank, *self._tokenizer.all_special_ids}
         return [
             [
                 _Token(number, at * self._hop)
-                for number, at in zip(row, frames, strict=False)
+                for number, at in zip(row[: limit + 1], frames, strict=False)
                 if number not in skipped
             ]
-            for row, frames in zip(made.sequences.cpu().tolist(), starts, strict=True)
+            for row, frames, limit in zip(made.sequences.cpu().tolist(), starts, most, strict=True)
         ]
 
     def _frames(self, waves: Sequence[Wave], features: Any, longest: int) -> list[int]:

@@ -17,6 +17,9 @@ from deployments.runners.text import labelled
 Wave = NDArray[np.float32]
 """One recording: float32 samples in [-1, 1], one channel."""
 
+SILENT = 1e-4
+"""Below this amplitude (-80 dB) nobody speaks, whatever a model may hear there."""
+
 _TOP = 5  # labels told, the best first
 _WINDOW = 30.0  # seconds that a classifier hears at once
 _SHORTEST = 0.25  # seconds; what is shorter gets silence behind it, for every model needs a few frames

@@ -12,11 +12,11 @@ import numpy as np
 from deployments.errors import ExpertError, InputError
 from deployments.media import Audio
 from deployments.result import Input, Result
+from deployments.runners import languages
 from deployments.runners.listening import FrameEar, Heard, WholeEar, chunk
 from deployments.runners.neural import NeuralRunner
-from deployments.runners.sound import Wave, groups, wave_of
+from deployments.runners.sound import SILENT, Wave, groups, wave_of
 
-_SILENT = 1e-4  # below this amplitude (-80 dB) nobody speaks, whatever a model may hear there
 _MULTILINGUAL = 51_865  # entries of the vocabulary of Whispers of many languages
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
 _TRANSDUCERS = ("parakeet_tdt", "parakeet_rnnt")
@@ -72,7 +72,7 @@ class Transcriber(NeuralRunner):
 
     def infer(self, items: Sequence[tuple[Wave, str]]) -> list[Result]:
         """The words; phrases with their times in seconds, and the language where it is known, as data."""
-        spoken = [item for item in items if np.abs(item[0]).max() > _SILENT]
+        spoken = [item for item in items if np.abs(item[0]).max() > SILENT]
         heard: list[Heard] = []
         if isinstance(self._ear, WhisperEar):
             heard = self._ear.hear([wave for wave, _ in spoken], [language for _, language in spoken])
@@ -80,7 +80,7 @@ class Transcriber(NeuralRunner):
             heard = self._ear.hear([wave for wave, _ in spoken])
         told = iter(heard)
         return [
-            _result(next(told) if np.abs(wave).max() > _SILENT else Heard("", [], language))
+            _result(next(told) if np.abs(wave).max() > SILENT else Heard("", [], language))
             for wave, language in items
         ]
 
@@ -103,18 +103,14 @@ class WhisperEar:
             InputError: the model does not know it.
 
         """
-        from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
-
-        name = written.strip("<|> ").lower()
-        code = TO_LANGUAGE_CODE.get(name) or re.split("[-_]", name)[0]
-        if not self._multilingual:
-            if code not in ("", "en"):
-                raise InputError(f"This model understands English only, not {written[:40]!r}.")
+        if not written:
             return ""
-        if code and f"<|{code}|>" not in self._codes:
-            known = ", ".join(sorted(token.strip("<|>") for token in self._codes))
-            raise InputError(f"This model does not know the language {written[:40]!r}; name one of {known}.")
-        return code
+        known = [token.strip("<|>") for token in self._codes] if self._multilingual else ["en"]
+        code = languages.choose(written.strip("<|> "), known)
+        if code is None:
+            told = languages.told(known) if self._multilingual else "English only"
+            raise InputError(f"This model does not know the language {written[:40]!r}; it knows {told}.")
+        return code if self._multilingual else ""
 
     def hear(self, waves: Sequence[Wave], languages: Sequence[str]) -> list[Heard]:
         """What each recording says; a language that was not told is found by ear."""

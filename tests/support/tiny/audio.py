@@ -159,6 +159,9 @@ def parakeet_tdt(folder: Path) -> None:
         encoder_config=_parakeet_encoder().to_dict(),
     )
     model = hf.ParakeetForTDT(config)
+    # Every step moves on, as a trained model's do, or it would say all it may at the first frame.
+    model.joint.head.bias.data[config.vocab_size] = -10.0
+    model.joint.head.weight.data *= 20.0
     model.generation_config.decoder_start_token_id = config.blank_token_id
     model.generation_config._from_model_config = False
     model.save_pretrained(folder)
@@ -250,8 +253,8 @@ def vits_phonemes(folder: Path) -> None:
     vits(folder, tokenizer={"phonemize": True})
 
 
-def _speecht5_config() -> Any:
-    return hf.SpeechT5Config(
+def _speecht5(cls: Any) -> Any:
+    config = hf.SpeechT5Config(
         vocab_size=40,
         hidden_size=32,
         encoder_layers=1,
@@ -272,6 +275,10 @@ def _speecht5_config() -> Any:
         num_conv_pos_embeddings=16,
         num_conv_pos_embedding_groups=2,
     )
+    model = cls(config)
+    # It never thinks that it is done, and so speaks as long as it may.
+    model.speech_decoder_postnet.prob_out.bias.data.fill_(-5.0)
+    return model
 
 
 def _speecht5_processor(folder: Path) -> Any:
@@ -293,13 +300,13 @@ def _speecht5_processor(folder: Path) -> Any:
 
 def speecht5(folder: Path) -> None:
     """A SpeechT5 that reads aloud, without its vocoder."""
-    hf.SpeechT5ForTextToSpeech(_speecht5_config()).save_pretrained(folder)
+    _speecht5(hf.SpeechT5ForTextToSpeech).save_pretrained(folder)
     _speecht5_processor(folder).save_pretrained(folder)
 
 
 def speecht5_voices(folder: Path) -> None:
     """A SpeechT5 that says a recording in another voice, without its vocoder."""
-    hf.SpeechT5ForSpeechToSpeech(_speecht5_config()).save_pretrained(folder)
+    _speecht5(hf.SpeechT5ForSpeechToSpeech).save_pretrained(folder)
     _speecht5_processor(folder).save_pretrained(folder)
 
 
@@ -313,4 +320,91 @@ def vocoder(folder: Path) -> None:
         resblock_kernel_sizes=[3],
         resblock_dilation_sizes=[[1, 3]],
     )
-    hf.SpeechT5HifiGan(config).save_pretrained(folder)
+    model = hf.SpeechT5HifiGan(config)
+    for weights in model.parameters():
+        weights.data *= 12.0  # or it would hardly be heard
+    model.save_pretrained(folder)
+
+
+# Recordings into recordings, words into music ---------------------------------------------------------
+
+
+def seamless(folder: Path) -> None:
+    """A SeamlessM4T v2 that says a recording in English or French."""
+    config = hf.SeamlessM4Tv2Config(
+        **_seamless_sizes(),
+        vocab_size=40,
+        t2u_vocab_size=40,
+        unit_hifi_gan_vocab_size=36,
+        char_vocab_size=40,
+        vocoder_num_langs=2,
+        vocoder_num_spkrs=2,
+        upsample_initial_channel=32,
+        upsample_rates=[5, 4],
+        upsample_kernel_sizes=[11, 8],
+        resblock_kernel_sizes=[3],
+        resblock_dilation_sizes=[[1, 3]],
+        t2u_variance_pred_dropout=0.0,
+    )
+    model = hf.SeamlessM4Tv2ForSpeechToSpeech(config)
+    settings = model.generation_config
+    letters = {str(index): words.LETTERS[index] for index in range(4, 38)}
+    settings.id_to_text = letters
+    settings.char_to_id = {letter: int(index) for index, letter in letters.items()}
+    settings.text_decoder_lang_to_code_id = {"eng": 38, "fra": 39}
+    settings.t2u_lang_code_to_id = {"eng": 38, "fra": 39}
+    settings.vocoder_lang_code_to_id = {"eng": 0, "fra": 1}
+    settings.max_new_tokens = 12
+    settings._from_model_config = False
+    model.save_pretrained(folder)
+    hf.SeamlessM4TFeatureExtractor().save_pretrained(folder)
+
+
+def _seamless_sizes() -> dict[str, Any]:
+    sizes: dict[str, Any] = {"hidden_size": 32, "lang_embed_dim": 8, "spkr_embed_dim": 8, "unit_embed_dim": 16}
+    for part in ("encoder", "decoder", "speech_encoder", "t2u_encoder", "t2u_decoder"):
+        sizes |= {f"{part}_layers": 1, f"{part}_attention_heads": 4}
+        sizes["speech_encoder_intermediate_size" if part == "speech_encoder" else f"{part}_ffn_dim"] = 37
+    sizes |= {"t2u_variance_predictor_embed_dim": 32, "t2u_variance_predictor_hidden_dim": 16}
+    return sizes | {"max_position_embeddings": 256, "t2u_max_position_embeddings": 512}
+
+
+def musicgen(folder: Path) -> None:
+    """A MusicGen of two codebooks, 50 frames of 320 samples a second."""
+    text = hf.T5Config(
+        vocab_size=len(words.wordpiece()), d_model=32, d_kv=8, d_ff=37, num_layers=1, num_heads=4
+    )
+    codec = hf.EncodecConfig(
+        num_filters=4,
+        hidden_size=16,
+        codebook_dim=16,
+        codebook_size=32,
+        upsampling_ratios=[8, 5, 4, 2],
+        num_residual_layers=1,
+        sampling_rate=RATE,
+        target_bandwidths=[0.5],
+        normalize=False,
+    )
+    decoder = hf.MusicgenDecoderConfig(
+        vocab_size=32,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        ffn_dim=37,
+        num_codebooks=2,
+        max_position_embeddings=128,
+        pad_token_id=32,
+        bos_token_id=32,
+    )
+    model = hf.MusicgenForConditionalGeneration(
+        hf.MusicgenConfig(
+            text_encoder=text.to_dict(), audio_encoder=codec.to_dict(), decoder=decoder.to_dict()
+        )
+    )
+    settings = model.generation_config
+    settings.decoder_start_token_id = settings.pad_token_id = settings.bos_token_id = 32
+    settings.do_sample, settings.guidance_scale, settings.max_length = True, 3.0, 1500
+    settings._from_model_config = False
+    model.save_pretrained(folder)
+    words.bert().save_pretrained(folder)
+    hf.EncodecFeatureExtractor(sampling_rate=RATE).save_pretrained(folder)
