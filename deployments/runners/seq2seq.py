@@ -1,6 +1,6 @@
 """Texts become other texts by encoder-decoder models: summaries, translations, rewritings."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -212,17 +212,24 @@ class Rewriter(TextRunner):
         options = {name: preset[name] for name in _BEAMS if name in preset}
         options |= known.options(target)
         prompts, joints = [], []
-        for number, line in enumerate(text.splitlines()):
-            units = passages.sentences_within(line, self._room(prefix), self._counts)
-            for place, unit in enumerate(units):
-                tokens = self.count(prefix + unit)
-                longest = self._length(item, 2 * _STEP * (1 + tokens // _STEP) + _STEP)
-                marked = source if known.switched else ""
-                prompts.append(
-                    Prompt(prefix + unit, tokens, _frozen({**options, "max_new_tokens": longest}), marked)
-                )
-                joints.append(_joint(number, place, target))
+        for joint, unit in self._units(text, self._room(prefix), target):
+            tokens = self.count(prefix + unit)
+            longest = self._length(item, 2 * _STEP * (1 + tokens // _STEP) + _STEP)
+            frozen = _frozen({**options, "max_new_tokens": longest})
+            prompts.append(Prompt(prefix + unit, tokens, frozen, source if known.switched else ""))
+            joints.append(joint)
         return Job(tuple(prompts), tuple(joints))
+
+    def _units(self, text: str, room: int, target: str) -> Iterator[tuple[str, str]]:
+        """The sentences of a text, each behind what stands before its translation: lines stay lines."""
+        meant = languages.language(target)
+        between = "" if meant and meant.codes[0] in _UNSPACED else " "
+        breaks = ""
+        for line in text.strip().splitlines():
+            units = passages.sentences_within(line, room, self._counts)
+            for place, unit in enumerate(units):
+                yield (between if place else breaks), unit
+            breaks = "\n" if units else f"{breaks}\n"
 
     def _target(self, item: Input, known: Dialect) -> str:
         """The model's own code of the language to write.
@@ -307,11 +314,3 @@ def _least(wanted: int, tokens: int) -> int:
 
 def _spaces(count: int) -> tuple[str, ...]:
     return ("", *(" " for _ in range(count - 1)))
-
-
-def _joint(line: int, place: int, target: str) -> str:
-    """What stands before a sentence of a translation: lines stay lines."""
-    if place == 0:
-        return "\n" if line else ""
-    meant = languages.language(target)
-    return "" if meant and meant.codes[0] in _UNSPACED else " "

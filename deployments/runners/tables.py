@@ -111,7 +111,8 @@ class TableAnswerer(TextRunner):
 
     def _written(self, items: Sequence[tuple[Table, str, Any]]) -> list[Result]:
         encoded = self.tokenizer([text for _, _, text in items], padding=True, return_tensors="pt")
-        longest = min(_LONGEST, self.limit - 1)
+        config = self.model.generation_config
+        longest = min(config.max_new_tokens or config.max_length or _LONGEST, _LONGEST, self.limit - 1)
         written = self.model.generate(**self.inputs(encoded), max_new_tokens=longest)
         answers = (text.strip() for text in self.tokenizer.batch_decode(written, skip_special_tokens=True))
         return [Result(text=answer or _NONE, data={"answer": answer}) for answer in answers]

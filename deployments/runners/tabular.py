@@ -107,7 +107,7 @@ class RowClassifier(SingleRunner):
             for name, place in zip(self._columns or map(str, places), places, strict=True)
         }
         frame = pandas.DataFrame(columns)
-        return frame if self._columns else frame.to_numpy()
+        return frame if hasattr(self._model, "feature_names_in_") else frame.to_numpy()
 
     def _places(self, table: Table) -> list[int]:
         """Where the model's columns stand in a table.

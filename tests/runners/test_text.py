@@ -1,6 +1,7 @@
 """Texts and words under labels."""
 
 import itertools
+from typing import Any
 
 import pytest
 import transformers
@@ -246,10 +247,13 @@ def test_a_model_without_entailment_and_no_labels_are_refused() -> None:
 
 def test_a_stopped_call_ends_before_the_model_runs_on() -> None:
     runner = tagger()
-    passes = []
-    hook = runner.model.register_forward_pre_hook(  # type: ignore[attr-defined]
-        lambda *_: passes.append(runner.stopping.set())
-    )
+    passes: list[int] = []
+
+    def stop(*_: Any) -> None:
+        passes.append(1)
+        runner.stop()
+
+    hook = runner.model.register_forward_hook(stop)  # type: ignore[attr-defined]
     try:
         with pytest.raises(StoppedError):
             runner.run([Input("token-classification", {"text": LONG * 12})])

@@ -190,7 +190,7 @@ def madlad(folder: Path) -> None:
 def bart(folder: Path) -> None:
     """A BART that reads 128 tokens at once."""
     config, tokenizer = _bart()
-    hf.BartForConditionalGeneration(config).save_pretrained(folder)
+    _save(hf.BartForConditionalGeneration(config), folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -218,6 +218,7 @@ def _bart(**more: Any) -> tuple[Any, Any]:
 
 
 SEQ2SEQ: dict[str, Any] = {
+    "init_std": 0.3,
     "d_model": 32,
     "encoder_layers": 2,
     "decoder_layers": 2,
@@ -255,7 +256,7 @@ def _marian(folder: Path, *codes: str) -> None:
         bad_words_ids=[[end]],
         num_beams=2,
     )
-    hf.MarianMTModel(config).save_pretrained(folder)
+    _save(hf.MarianMTModel(config), folder)
 
 
 def m2m100(folder: Path) -> None:
@@ -294,7 +295,7 @@ def _m2m(folder: Path, vocabulary: int) -> None:
         eos_token_id=2,
         decoder_start_token_id=2,
     )
-    hf.M2M100ForConditionalGeneration(config).save_pretrained(folder)
+    _save(hf.M2M100ForConditionalGeneration(config), folder)
 
 
 def mbart50(folder: Path) -> None:
@@ -312,7 +313,7 @@ def mbart50(folder: Path) -> None:
         eos_token_id=2,
         decoder_start_token_id=2,
     )
-    hf.MBartForConditionalGeneration(config).save_pretrained(folder)
+    _save(hf.MBartForConditionalGeneration(config), folder)
 
 
 def sentencepiece(path: Path) -> list[str]:
@@ -404,6 +405,13 @@ def tapas(folder: Path) -> None:
     model = hf.TapasForQuestionAnswering(config)
     model.output_bias.data.fill_(9.0)  # every cell of the best column is chosen,
     model.aggregation_classifier.bias.data[:] = torch.tensor([0.0, 0.0, 0.0, 99.0])  # and counted
+    model.save_pretrained(folder)
+
+
+def _save(model: Any, folder: Path) -> None:
+    """Store an encoder-decoder so that it never ends by itself: by chance most would end at once."""
+    model.generation_config.suppress_tokens = [model.config.eos_token_id]
+    model.generation_config.forced_eos_token_id = None
     model.save_pretrained(folder)
 
 
