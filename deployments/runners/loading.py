@@ -60,6 +60,7 @@ def load_model(
             folder,
             dtype=dtype,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are in the report
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
