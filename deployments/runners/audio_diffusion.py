@@ -43,9 +43,9 @@ class SoundMaker(DiffusionRunner):
     def open(self) -> None:
         """See ``NeuralRunner``."""
         self.pipe = self.pipeline()
-        self._length = next((name for name in _LENGTHS if name in accepts(self.pipe)), None)
+        self._length = next((name for name in _LENGTHS if name in accepts(self.pipe)), "")
         other = [task for task in self.card.tasks if task != "text-to-audio"]
-        if self._length is None or "audio" in accepts(self.pipe) or other:
+        if not self._length or "audio" in accepts(self.pipe) or other:
             raise ExpertError(
                 f"A {type(self.pipe).__name__} cannot do {', '.join(other) or 'text-to-audio'}; "
                 "give its card the tasks that it was made for."

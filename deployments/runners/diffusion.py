@@ -121,7 +121,7 @@ class PictureRunner(DiffusionRunner):
 
     def _tile(self, request: Request) -> None:
         """Decode what is larger than usual in tiles, and a batch one by one, to spare the GPU's memory."""
-        vae = getattr(request.pipe, "vae", None)
+        vae: Any = getattr(request.pipe, "vae", None)
         if self.device != "cuda" or not hasattr(vae, "enable_tiling"):
             return
         vae.enable_slicing()
@@ -218,7 +218,8 @@ def painter_class(task: str, cls: Any) -> Any:
         ExpertError: none does.
 
     """
-    found = cls if _does(task, cls) else _relative(task, cls)
+    known = task in ("text-to-image", "image-to-image", "inpainting")
+    found = None if not known else cls if _does(task, cls) else _relative(task, cls)
     if found is None or not _does(task, found):
         raise ExpertError(f"A {cls.__name__} cannot do {task}; give its card the tasks that it was made for.")
     return found

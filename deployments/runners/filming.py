@@ -81,7 +81,7 @@ class Filmmaker(DiffusionRunner):
                     f"A {name} cannot do {task} with this model; give its card the tasks it was made for."
                 )
             self.pipes[task] = own if cls is type(own) else self.sibling(cls, own)
-        vae = getattr(own, "vae", None)
+        vae: Any = getattr(own, "vae", None)
         if self.device == "cuda" and hasattr(vae, "enable_tiling"):
             vae.enable_tiling()
 
@@ -220,9 +220,9 @@ def _stride(pipe: Any) -> int:
 def _own_size(pipe: Any) -> tuple[int, int]:
     """Width and height of the videos that the model was trained on."""
     takes = accepts(pipe)
-    sides = [takes[name].default if name in takes else None for name in ("width", "height")]
-    if all(isinstance(side, int) for side in sides):
-        return sides[0], sides[1]
+    wide, high = (takes[name].default if name in takes else None for name in ("width", "height"))
+    if isinstance(wide, int) and isinstance(high, int):
+        return wide, high
     config = (getattr(pipe, "transformer", None) or pipe.unet).config
     wide, high = (
         config.get(f"sample_{name}") or config.get("sample_size") or 64 for name in ("width", "height")
@@ -255,9 +255,8 @@ def _pixels(frames: Any) -> NDArray[np.uint8]:
         InputError: there are no frames.
 
     """
-    found = np.stack([np.asarray(frame) for frame in frames[0]]) if len(frames) else np.zeros(0)
+    found: NDArray[Any] = np.stack([np.asarray(one) for one in frames[0]]) if len(frames) else np.zeros(0)
     if not found.size:
         raise InputError("The model made no frames; ask for more of them.")
-    if found.dtype == np.uint8:
-        return found
-    return (found.clip(0, 1) * 255).round().astype(np.uint8)
+    level = found if found.dtype == np.uint8 else (found.clip(0, 1) * 255).round()
+    return level.astype(np.uint8)

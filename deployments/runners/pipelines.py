@@ -126,7 +126,8 @@ class DiffusionRunner(NeuralRunner):
             InputError: one is out of bounds.
 
         """
-        takes, options = accepts(pipe), {}
+        takes = accepts(pipe)
+        options: dict[str, Any] = {}
         if self.given(item, "steps") and "num_inference_steps" in takes:
             options["num_inference_steps"] = self.whole(item, "steps", 1, 1, 200)
         name = _guidance(takes)

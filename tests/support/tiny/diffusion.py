@@ -138,7 +138,7 @@ def checked(folder: Path) -> None:
 
 def mirrored(folder: Path) -> None:
     """A Stable Diffusion that looks at the text where the larger pictures are, as the real one does."""
-    blocks = {
+    blocks: dict[str, Any] = {
         "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
         "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
     }
@@ -266,37 +266,39 @@ def _steering(net: Any) -> Any:
 
 def stable_audio(folder: Path) -> None:
     """A Stable Audio of two channels at 1600 samples a second, for at most two seconds."""
-    df.StableAudioPipeline(
-        transformer=df.StableAudioDiTModel(
-            sample_size=800,
-            in_channels=3,
-            num_layers=2,
-            attention_head_dim=4,
-            num_key_value_attention_heads=2,
-            out_channels=3,
-            cross_attention_dim=4,
-            time_proj_dim=8,
-            global_states_input_dim=8,
-            cross_attention_input_dim=4,
-        ),
-        tokenizer=t5_tokenizer(),
-        text_encoder=hf.T5EncoderModel(t5_config(width=4)),
-        projection_model=StableAudioProjectionModel(
-            text_encoder_dim=4, conditioning_dim=4, min_value=0, max_value=32
-        ),
-        vae=df.AutoencoderOobleck(
-            encoder_hidden_size=6,
-            downsampling_ratios=[2, 2],
-            decoder_channels=3,
-            decoder_input_channels=3,
-            audio_channels=2,
-            channel_multiples=[2, 4],
-            sampling_rate=1600,
-        ),
-        scheduler=df.EDMDPMSolverMultistepScheduler(
-            solver_order=2, prediction_type="v_prediction", sigma_data=1.0, sigma_schedule="exponential"
-        ),
-    ).save_pretrained(folder)
+    with hushed():
+        pipe = df.StableAudioPipeline(
+            transformer=df.StableAudioDiTModel(
+                sample_size=800,
+                in_channels=3,
+                num_layers=2,
+                attention_head_dim=4,
+                num_key_value_attention_heads=2,
+                out_channels=3,
+                cross_attention_dim=4,
+                time_proj_dim=8,
+                global_states_input_dim=8,
+                cross_attention_input_dim=4,
+            ),
+            tokenizer=t5_tokenizer(),
+            text_encoder=hf.T5EncoderModel(t5_config(width=4)),
+            projection_model=StableAudioProjectionModel(
+                text_encoder_dim=4, conditioning_dim=4, min_value=0, max_value=32
+            ),
+            vae=df.AutoencoderOobleck(
+                encoder_hidden_size=6,
+                downsampling_ratios=[2, 2],
+                decoder_channels=3,
+                decoder_input_channels=3,
+                audio_channels=2,
+                channel_multiples=[2, 4],
+                sampling_rate=1600,
+            ),
+            scheduler=df.EDMDPMSolverMultistepScheduler(
+                solver_order=2, prediction_type="v_prediction", sigma_data=1.0, sigma_schedule="exponential"
+            ),
+        )
+    pipe.save_pretrained(folder)
 
 
 def roberta_tokenizer() -> Any:
