@@ -1,6 +1,7 @@
 """Maps of depth and of surface normals, by depth models of transformers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from deployments.runners.pictures import PictureRunner, Seen, alone, bounded, se
 _METRIC = ("glpn", "zoedepth", "depth_pro")  # kinds of models that answer in metres
 _UNSURE = ("prompt_depth_anything",)  # kinds that need a depth sensor's map beside the picture
 _UNBOUNDED = 640 * 480  # pixels that a model is given whose processor keeps a picture's size
+_NARROWEST = 8  # times as long as wide
 _LEAST = 64  # pixels of its shorter side
 _NORMAL_SIDE = 384  # shorter side of the map that normals are taken from, as in ControlNet
 _NORMAL_RANGE = 2000.0  # from farthest to nearest, about what MiDaS answers with
@@ -44,8 +46,11 @@ class DepthEstimator(PictureRunner):
         self.load_pictures()
 
     def ready(self, item: Input) -> Seen:
-        """The picture."""
-        return seen(item)
+        """The picture, stretched where it is so narrow that a processor might round a side to nothing."""
+        looked = seen(item)
+        width, height = looked.small.size
+        size = (max(width, -(-height // _NARROWEST)), max(height, -(-width // _NARROWEST)))
+        return looked if size == (width, height) else replace(looked, small=looked.small.resize(size))
 
     def features(self, small: Any) -> dict[str, Any]:
         """The tensors of one picture."""

@@ -124,10 +124,17 @@ def test_maps_for_controlnet() -> None:
     assert np.median(lengths) == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 40), (700, 1000)])
+@pytest.mark.parametrize("size", [(1, 1), (4, 30), (700, 1000)])
 def test_pictures_of_any_size(size: tuple[int, int]) -> None:
     for builder in (vision.glpn, vision.zoedepth, vision.depth_anything):
         result = ask(shared(TASK, builder, TASK), TASK, image=photo(0, *size))
+        assert result.image is not None
+        assert result.image.pixels.shape == (*size, 3)
+
+
+def test_a_narrow_picture_is_not_rounded_to_nothing() -> None:
+    for size in ((3, 140), (140, 3)):
+        result = ask(shared(TASK, vision.zoedepth, TASK), TASK, image=photo(0, *size))
         assert result.image is not None
         assert result.image.pixels.shape == (*size, 3)
 

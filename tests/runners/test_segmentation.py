@@ -13,7 +13,7 @@ from deployments.runners import ade20k
 from deployments.runners.drawing import decoded
 from deployments.runners.pictures import seen
 from deployments.runners.segmentation import Part, described, fine_shape, in_words, likeliest, stretched
-from tests.support.neural import alike, ask, ask_all, opened, shared
+from tests.support.neural import ask, ask_all, opened, shared
 from tests.support.tiny import Builder, vision
 from tests.support.tiny.vision import mixed, photo
 
@@ -63,7 +63,11 @@ def test_eight_pictures_at_once_are_as_eight_alone(builder: Builder) -> None:
     several = [{"image": image, "threshold": "0.1"} for image in mixed()]
     batch = ask_all(runner, TASK, several)
     alone = [ask(runner, TASK, **args) for args in several]
-    assert alike([result.data for result in batch], [result.data for result in alone])
+    for one, other in zip(batch, alone, strict=True):
+        told = [{(entry["label"], entry["score"]) for entry in result.data} for result in (one, other)]
+        assert told[0] == told[1]
+        # Single pixels on an edge may fall to either side.
+        assert np.mean(one.image.pixels == other.image.pixels) > 0.97  # type: ignore[union-attr]
     assert len({str(result.data) for result in alone}) > 1
 
 

@@ -90,7 +90,12 @@ def test_a_model_for_another_task_is_refused() -> None:
 def test_a_call_that_nobody_waits_for_ends_between_the_pieces() -> None:
     runner: Any = opened(RUNNER, vision.swin2sr, TASK)
     calls = []
-    runner.model.register_forward_hook(lambda *_: (calls.append(1), runner.stopping.set())[1])
+
+    def stop(*_: Any) -> None:
+        calls.append(1)
+        runner.stopping.set()
+
+    runner.model.register_forward_hook(stop)
     with pytest.raises(StoppedError):
         runner.run([Input(TASK, {"image": photo(0, 400, 800)})])
     assert calls == [1]  # of two

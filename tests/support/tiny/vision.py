@@ -316,6 +316,7 @@ def detr_panoptic(folder: Path) -> None:
     with torch.no_grad():
         model.detr.class_labels_classifier.bias[-1] = -100
     _louder(model.mask_head, 2)
+    _louder(model.detr.model.query_position_embeddings, 20)
     _save(folder, model, hf.DetrImageProcessorPil(size={"shortest_edge": 64, "longest_edge": 96}))
 
 
@@ -367,12 +368,12 @@ def sam2(folder: Path) -> None:
         hidden_size=16,
         num_attention_heads=1,
         image_size=[64, 64],
-        blocks_per_stage=[1, 1, 1, 1],
+        blocks_per_stage=[1, 1, 1, 2],
         embed_dim_per_stage=[16, 32, 64, 128],
         num_attention_heads_per_stage=[1, 2, 4, 8],
         window_size_per_stage=[4, 2, 2, 2],
         window_positional_embedding_background_size=[2, 2],
-        global_attention_blocks=[3],
+        global_attention_blocks=[4],
     )
     vision = hf.Sam2VisionConfig(
         backbone_config=backbone,
@@ -390,14 +391,14 @@ def sam2(folder: Path) -> None:
     }
     config = hf.Sam2Config(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder)
     model = hf.Sam2Model(config)
-    _sure(model.mask_decoder)
+    _sure(model.mask_decoder, 4)  # before a sigmoid
     _save(folder, model)
 
 
-def _sure(decoder: Any) -> None:
+def _sure(decoder: Any, score: float = 0.95) -> None:
     """Make a mask decoder think well of its masks, and give them firm edges."""
     with torch.no_grad():
-        decoder.iou_prediction_head.proj_out.bias.fill_(0.95)
+        decoder.iou_prediction_head.proj_out.bias.fill_(score)
     for mlp in decoder.output_hypernetworks_mlps:
         _louder(mlp.proj_out, 1e7)
 
@@ -450,7 +451,9 @@ def _depth_anything(**more: Any) -> Any:
         head_hidden_size=8,
         **more,
     )
-    return hf.DepthAnythingForDepthEstimation(config)
+    model = hf.DepthAnythingForDepthEstimation(config)
+    _louder(model.head, 30)
+    return model
 
 
 def _anything_pictures() -> Any:
@@ -493,8 +496,10 @@ def zoedepth(folder: Path) -> None:
         patch_transformer_intermediate_size=16,
         patch_transformer_num_attention_heads=2,
     )
-    pictures = hf.ZoeDepthImageProcessorPil(size={"height": 32, "width": 64}, ensure_multiple_of=32)
-    _save(folder, hf.ZoeDepthForDepthEstimation(config), pictures)
+    pictures = hf.ZoeDepthImageProcessorPil(size={"height": 64, "width": 64}, ensure_multiple_of=16)
+    model = hf.ZoeDepthForDepthEstimation(config)
+    _louder(model.neck, 10)
+    _save(folder, model, pictures)
 
 
 def swin2sr(folder: Path) -> None:
