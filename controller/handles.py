@@ -16,6 +16,7 @@ from controller.errors import StoreError
 from controller.selector import Fleet
 from deployments import fleet
 from deployments.account import Artifact
+from deployments.placing import runs_elsewhere
 from deployments.result import Call
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
@@ -121,6 +122,7 @@ class ServeExperts:
                 "status": app.status,
                 "replicas": app.replicas,
                 "gpu": card.gpu,
+                "elsewhere": runs_elsewhere(card),
                 "message": app.message,
             }
             for app in apps.values()

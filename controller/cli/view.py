@@ -117,7 +117,13 @@ def experts_table(experts: Sequence[dict[str, object]]) -> Table:
     for expert in experts:
         tasks = expert["tasks"]
         assert isinstance(tasks, list)  # noqa: S101
-        row = (expert["model"], ", ".join(tasks), expert["status"], expert["replicas"], expert["gpu"])
+        row = (
+            expert["model"],
+            ", ".join(tasks),
+            expert["status"],
+            expert["replicas"],
+            "elsewhere" if expert.get("elsewhere") else expert["gpu"],
+        )
         table.add_row(*(literal(str(cell)) for cell in row))
     return table
 

@@ -36,6 +36,11 @@ def _ids(cards: tuple[ModelCard, ...]) -> list[str]:
     return [item.id.partition("/")[2] for item in cards]
 
 
+def test_a_model_served_elsewhere_is_said_to_be() -> None:
+    (away,) = [item.model_copy(update={"runner": "remote"}) for item in CARDS[:1]]
+    assert _selector([away]).select(_task()).reason.endswith("here; it is served elsewhere")
+
+
 def test_the_first_by_downloads_is_taken_of_what_runs() -> None:
     selection = _selector(CARDS, {"m0", "m2", "m3", "m4"}).select(_task())
     assert _ids(selection.candidates) == ["m4", "m3", "m2"], "K are taken of those that run"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tests.support.expert_models import Published, published
-from tests.support.tiny import audio, captions, diffusion, films, tabular, text, vision
+from tests.support.tiny import Builder, audio, captions, diffusion, films, tabular, text, vision
 
 HF = "transformers"
 DIFFUSERS = "diffusers"
@@ -47,6 +47,7 @@ GROUPS: Mapping[str, tuple[Published, ...]] = {
         published(audio.classifier, HF, "audio-classification"),
         published(audio.vits, HF, "text-to-speech"),
         published(audio.speecht5_voices, HF, "audio-to-audio", parts={"vocoder": audio.vocoder}),
+        published(audio.musicgen, HF, "text-to-audio"),
     ),
     "drawing": (
         published(diffusion.stable, DIFFUSERS, "text-to-image"),
@@ -58,8 +59,8 @@ GROUPS: Mapping[str, tuple[Published, ...]] = {
             *(f"{control}-text-to-image" for control in CONTROLS),
             parts={"base": diffusion.stable},
         ),
-        published(films.text_to_video, DIFFUSERS, "text-to-video"),
-        published(films.svd, DIFFUSERS, "image-to-video"),
+        published(films.modelscope, DIFFUSERS, "text-to-video"),
+        published(films.stable_video, DIFFUSERS, "image-to-video"),
     ),
 }
 """Models that are deployed together."""
@@ -68,3 +69,48 @@ MODELS: Mapping[str, Published] = {
     task: model for group in GROUPS.values() for model in group for task in model.card.tasks
 }
 """The model that proves each task."""
+
+FURTHER: Mapping[str, tuple[Builder, ...]] = {
+    "fill-mask": (text.roberta_filler,),
+    "zero-shot-classification": (text.bart_judge,),
+    "feature-extraction": (text.last_token,),
+    "sentence-similarity": (text.last_token,),
+    "summarization": (text.t5,),
+    "translation": (text.marian, text.nllb, text.m2m100, text.mbart50, text.madlad),
+    "text-generation": (text.gpt2,),
+    "table-question-answering": (text.tapex,),
+    "tabular-classification": (tabular.boosted, tabular.machine, tabular.neighbours),
+    "object-detection": (vision.detr, vision.rt_detr),
+    "zero-shot-image-classification": (vision.siglip,),
+    "zero-shot-object-detection": (vision.owl2, vision.grounding),
+    "image-segmentation": (
+        vision.mask2former,
+        vision.maskformer,
+        vision.detr_panoptic,
+        vision.upernet,
+    ),
+    "depth-estimation": (vision.glpn, vision.depth_anything, vision.zoedepth),
+    "image-to-image": (vision.swin2sr, diffusion.stable, diffusion.kontext),
+    "image-to-text": (captions.blip2, captions.git, captions.vit_gpt2, captions.trocr, captions.llava),
+    "visual-question-answering": (captions.blip_answers, captions.blip2, captions.llava),
+    "document-question-answering": (captions.donut, captions.llava),
+    "video-classification": (vision.timesformer,),
+    "automatic-speech-recognition": (audio.ctc, audio.parakeet, audio.parakeet_tdt),
+    "audio-classification": (audio.spectrograms,),
+    "text-to-speech": (audio.speecht5,),
+    "audio-to-audio": (audio.seamless,),
+    "text-to-audio": (diffusion.stable_audio, diffusion.audioldm),
+    "text-to-image": (diffusion.stable_xl, diffusion.flux),
+    **{
+        f"{control}-text-to-image": (
+            diffusion.xl_controlnet,
+            diffusion.xl_union,
+            diffusion.flux_union,
+            diffusion.adapter,
+        )
+        for control in CONTROLS
+    },
+    "text-to-video": (films.motion, films.wan, films.cogvideo, films.ltx),
+    "image-to-video": (films.wan_from_pictures, films.ltx),
+}
+"""Further models that the tests of the task's runner load and run, without a cluster."""

@@ -50,7 +50,9 @@ def test_every_task_is_proven() -> None:
     assert set(CASES) == set(MODELS) == set(TASKS) - ELSEWHERE
 
 
-@pytest.mark.parametrize("task", [task for models in GROUPS.values() for m in models for task in m.card.tasks])
+@pytest.mark.parametrize(
+    "task", [task for models in GROUPS.values() for m in models for task in m.card.tasks]
+)
 async def test_eight_calls_at_once_are_right_and_as_eight_alone(desks: Desks, task: str) -> None:
     case = CASES[task]
     desk = desks.of(next(group for group, models in GROUPS.items() if MODELS[task] in models))

@@ -49,14 +49,8 @@ def published(builder: Builder, library: str, *tasks: str, parts: Any = (), **fi
     """A model of the hub; ``parts`` are builders by role."""
     area = builder.__module__.rpartition(".")[2]
     named = {role: f"tiny/{area}-{made.__name__}" for role, made in dict(parts).items()}
-    given = {"gpu": SHARE, "batch_size": 8, **fields}
-    card = ModelCard(
-        id=f"tiny/{area}-{builder.__name__}-for-{tasks[0]}",
-        tasks=tasks,
-        library=library,
-        parts=named,
-        **given,
-    )
+    given = {"id": f"tiny/{area}-{builder.__name__}", "gpu": SHARE, "batch_size": 8, **fields}
+    card = ModelCard(tasks=tasks, library=library, parts=named, **given)
     return Published(card, builder, tuple(dict(parts).items()))
 
 
@@ -66,8 +60,8 @@ def serving(hub: FakeHub, models: Sequence[Published]) -> Iterator["Desk"]:
     for model in models:
         model.publish(hub)
     cards = [model.card for model in models]
-    fleet.deploy(cards)
     try:
+        fleet.deploy(cards)
         yield Desk(cards)
     finally:
         for card in cards:

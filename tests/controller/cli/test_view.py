@@ -261,3 +261,6 @@ def test_the_experts_are_a_table() -> None:
         ["model", "tasks", "state", "replicas", "GPU"],
         ["a/b", "x,", "y", "RUNNING", "2", "0.25"],
     ]
+    away = _console()
+    away.print(experts_table([{**row, "elsewhere": True}]))
+    assert "elsewhere" in _text(away)
