@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import transformers as hf
 from tests.support.tiny import words
 
 RATE = 16_000
+WINDOW = 2  # seconds that the Whispers here hear at once; others do half a minute
 LABELS: dict[str, Any] = {
     "id2label": {0: "cat", 1: "dog", 2: "car"},
     "label2id": {"cat": 0, "dog": 1, "car": 2},
@@ -40,7 +42,7 @@ def _whisper_tokenizer() -> Any:
     special = ("<|startoftranscript|>", *LANGUAGES, "<|translate|>", "<|transcribe|>", "<|startoflm|>")
     special += ("<|startofprev|>", "<|nospeech|>", "<|notimestamps|>")
     tokenizer.add_special_tokens({"extra_special_tokens": list(special)})
-    tokenizer.add_tokens([f"<|{index * 0.02:.2f}|>" for index in range(1501)])
+    tokenizer.add_tokens([f"<|{index * 0.02:.2f}|>" for index in range(50 * WINDOW + 1)])
     return tokenizer
 
 
@@ -57,8 +59,8 @@ def _whisper(folder: Path, multilingual: bool, bare: bool = False) -> None:
         decoder_attention_heads=4,
         encoder_ffn_dim=37,
         decoder_ffn_dim=37,
-        max_source_positions=1500,
-        max_target_positions=32,
+        max_source_positions=50 * WINDOW,
+        max_target_positions=24,
         decoder_start_token_id=of("<|startoftranscript|>"),
         bos_token_id=end,
         eos_token_id=end,
@@ -68,7 +70,7 @@ def _whisper(folder: Path, multilingual: bool, bare: bool = False) -> None:
     )
     model = hf.WhisperForConditionalGeneration(config)
     settings = model.generation_config
-    settings.max_length = 24
+    settings.max_length = 16
     # Otherwise it is made anew from the model's configuration when loaded, without what is set here.
     settings._from_model_config = False
     if not bare:
@@ -79,7 +81,7 @@ def _whisper(folder: Path, multilingual: bool, bare: bool = False) -> None:
         settings.lang_to_id = {name: of(name) for name in LANGUAGES}
         settings.task_to_id = {name: of(f"<|{name}|>") for name in ("transcribe", "translate")}
     model.save_pretrained(folder)
-    hf.WhisperProcessor(hf.WhisperFeatureExtractor(feature_size=80), tokenizer).save_pretrained(folder)
+    hf.WhisperProcessor(hf.WhisperFeatureExtractor(chunk_length=WINDOW), tokenizer).save_pretrained(folder)
 
 
 def whisper(folder: Path) -> None:
@@ -167,6 +169,43 @@ def parakeet_tdt(folder: Path) -> None:
     model.save_pretrained(folder)
     processor = hf.ParakeetProcessor(hf.ParakeetFeatureExtractor(), tokenizer, blank_token="<blank>")
     processor.save_pretrained(folder)
+
+
+def moonshine(folder: Path) -> None:
+    """A Moonshine, which writes a short recording down in one go."""
+    config = hf.MoonshineConfig(
+        vocab_size=len(words.wordpiece()),
+        hidden_size=32,
+        intermediate_size=37,
+        encoder_num_hidden_layers=1,
+        decoder_num_hidden_layers=1,
+        encoder_num_attention_heads=4,
+        decoder_num_attention_heads=4,
+        max_position_embeddings=64,
+        bos_token_id=90,  # a word, which it goes on saying
+        eos_token_id=3,
+        decoder_start_token_id=90,
+        pad_token_id=0,
+    )
+    hf.MoonshineForConditionalGeneration(config).save_pretrained(folder)
+    words.bert().save_pretrained(folder)
+    hf.Wav2Vec2FeatureExtractor(do_normalize=False, return_attention_mask=True).save_pretrained(folder)
+
+
+def renamed(source: Path, folder: Path, *dropped: str) -> None:
+    """A copy of a model whose normalized weights have the names of old checkpoints; without ``dropped``."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    path = folder / "model.safetensors"
+    weights = {
+        name.replace("parametrizations.weight.original0", "weight_g").replace(
+            "parametrizations.weight.original1", "weight_v"
+        ): weight
+        for name, weight in load_file(path).items()
+        if name not in dropped
+    }
+    save_file(weights, path, {"format": "pt"})
 
 
 # Recordings under labels -------------------------------------------------------------------------------
@@ -361,7 +400,12 @@ def seamless(folder: Path) -> None:
 
 
 def _seamless_sizes() -> dict[str, Any]:
-    sizes: dict[str, Any] = {"hidden_size": 32, "lang_embed_dim": 8, "spkr_embed_dim": 8, "unit_embed_dim": 16}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "lang_embed_dim": 8,
+        "spkr_embed_dim": 8,
+        "unit_embed_dim": 16,
+    }
     for part in ("encoder", "decoder", "speech_encoder", "t2u_encoder", "t2u_decoder"):
         sizes |= {f"{part}_layers": 1, f"{part}_attention_heads": 4}
         sizes["speech_encoder_intermediate_size" if part == "speech_encoder" else f"{part}_ffn_dim"] = 37
@@ -404,6 +448,8 @@ def musicgen(folder: Path) -> None:
     settings = model.generation_config
     settings.decoder_start_token_id = settings.pad_token_id = settings.bos_token_id = 32
     settings.do_sample, settings.guidance_scale, settings.max_length = True, 3.0, 1500
+    for layer in model.audio_encoder.quantizer.layers:
+        layer.codebook.embed.normal_()  # or all tokens would sound the same
     settings._from_model_config = False
     model.save_pretrained(folder)
     words.bert().save_pretrained(folder)
