@@ -1,7 +1,7 @@
 """Descriptions of pictures, and the text in them.
 
-By BLIP (arXiv 2201.12086), BLIP-2 (2301.12597), GIT (2205.14100), Pix2Struct (2210.03347), and pairs of an image
-encoder and a text decoder: ViT-GPT2, TrOCR (2109.10282), Donut (2111.15664).
+By BLIP (arXiv 2201.12086), BLIP-2 (2301.12597), GIT (2205.14100), Pix2Struct (2210.03347), and pairs of an
+image encoder and a text decoder: ViT-GPT2, TrOCR (2109.10282), Donut (2111.15664).
 """
 
 from collections.abc import Sequence
@@ -9,8 +9,9 @@ from typing import Any
 
 from deployments.errors import ExpertError
 from deployments.result import Input, Result
+from deployments.runners.processing import processor
 from deployments.runners.sight import Writing, moved, options, room, seen, writing
-from deployments.runners.vision_language import OrChat, described, grouped, processor
+from deployments.runners.vision_language import OrChat, described, grouped
 
 _CLASSES = {
     "blip": "BlipForConditionalGeneration",

@@ -7,9 +7,10 @@ from typing import Any
 from deployments.errors import InputError
 from deployments.result import Input, Result
 from deployments.runners.captioning import inner_loops, join_blip2
+from deployments.runners.processing import processor
 from deployments.runners.sight import Writing, moved, options, plain, room, seen, writing
 from deployments.runners.single import text_of
-from deployments.runners.vision_language import OrChat, grouped, processor
+from deployments.runners.vision_language import OrChat, grouped
 
 _CLASSES = {
     "vilt": "ViltForQuestionAnswering",

@@ -1,7 +1,7 @@
 """Chat models that look at pictures, for every task of one picture and words."""
 
-import json
 import re
+import warnings
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 
 from deployments.errors import ExpertError, InputError
 from deployments.result import Input, Result
+from deployments.runners.loading import check_class
 from deployments.runners.neural import NeuralRunner
+from deployments.runners.processing import kind, processor
 from deployments.runners.sight import Writing, drawn, moved, options, plain, room, seen, writing
 from deployments.runners.single import text_of
 
@@ -74,6 +76,7 @@ class VisionLanguage(NeuralRunner):
                 f"A model of the kind {self._kind} does not follow words; give its card the runner "
                 "image-to-text, visual-question-answering or document-question-answering."
             )
+        check_class(transformers.AutoModelForImageTextToText, self.folder, self.card.tasks[0])
         self._processor = processor(self)
         self._tokenizer = _tokenizer(self)
         # New tokens follow the last one of the prompt, so that shorter prompts are filled up before it.
@@ -149,9 +152,12 @@ class VisionLanguage(NeuralRunner):
         shaped = {"return_tensors": "pt", "padding": True}
         template = self._template()
         if template is None:
-            return self._processor(
-                images=[item.picture for item in items], text=[item.words for item in items], **shaped
-            )
+            with warnings.catch_warnings():
+                # PaliGemma's turns tensors into arrays in a way that numpy 2 finds old.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                return self._processor(
+                    images=[item.picture for item in items], text=[item.words for item in items], **shaped
+                )
         chats = [
             [
                 {
@@ -249,47 +255,6 @@ def grouped(
     for some in places.values():
         found |= zip(some, answer([items[place] for place in some]), strict=True)
     return [found[place] for place in range(len(items))]
-
-
-def kind(runner: NeuralRunner) -> str:
-    """The type of the runner's model, as its configuration names it.
-
-    Raises:
-        ExpertError: the folder has no configuration.
-
-    """
-    try:
-        written = json.loads((runner.folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ExpertError(f"{runner.card.id} has no config.json that can be read.") from error
-    found = written.get("model_type") if isinstance(written, dict) else None
-    return found if isinstance(found, str) else ""
-
-
-def processor(runner: NeuralRunner, **more: Any) -> Any:
-    """The processor of the runner's model.
-
-    Raises:
-        ExpertError: it has none that works here.
-
-    """
-    import transformers
-
-    try:
-        found = runner.load_processor(transformers.AutoProcessor, **more)
-    except ExpertError as error:
-        if "torchvision" not in str(error).lower():
-            raise
-        raise ExpertError(
-            f"The processor of {runner.card.id} needs torchvision; install the build of torchvision that was "
-            "made for this build of torch."
-        ) from error
-    if not isinstance(found, transformers.ProcessorMixin):
-        raise ExpertError(
-            f"{runner.card.id} has a {type(found).__name__} alone, and no processor for pictures and words "
-            "together; give its card the tasks that it was made for."
-        )
-    return found
 
 
 def _tokenizer(runner: VisionLanguage) -> Any:

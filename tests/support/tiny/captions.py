@@ -1,5 +1,6 @@
 """Tiny models of pictures and words together."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def _blip(cls: Any, folder: Path) -> None:
         "projection_dim": 32,
         **words.SIZE,
     }
-    config = hf.BlipConfig(text_config=text, vision_config=VIT, projection_dim=32)
+    vision = {"initializer_range": 0.02, **VIT}
+    config = hf.BlipConfig(text_config=text, vision_config=vision, projection_dim=32)
     lively(cls(config)).save_pretrained(folder)
     hf.BlipProcessor(hf.BlipImageProcessor(size=SIDE), tokenizer).save_pretrained(folder)
 
@@ -263,6 +265,52 @@ def llava_mute(folder: Path) -> None:
     _llava(folder, None)
 
 
+def qwen_vl(folder: Path) -> None:
+    """A Qwen2.5-VL as on the Hub: its processor also takes films."""
+    specials = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+    marks = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+    tokenizer = letters(*specials, *marks, cls=hf.Qwen2Tokenizer)
+    tokenizer.add_special_tokens({"extra_special_tokens": [*specials[1:], *marks]})
+    tokenizer.chat_template = CHAT.replace("<image>", "<|vision_start|><|image_pad|><|vision_end|>")
+    start, end, image, video = tokenizer.convert_tokens_to_ids(list(marks))
+    text = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 512,
+        "num_key_value_heads": 2,
+        "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+        **words.SIZE,
+    }
+    vision = {
+        "depth": 2,
+        "hidden_size": 32,
+        "intermediate_size": 37,
+        "num_heads": 4,
+        "out_hidden_size": 32,
+        "patch_size": 14,
+        "fullatt_block_indexes": [1],
+        "window_size": 56,
+    }
+    config = hf.Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=image,
+        video_token_id=video,
+        vision_start_token_id=start,
+        vision_end_token_id=end,
+    )
+    lively(hf.Qwen2_5_VLForConditionalGeneration(config)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    hf.Qwen2VLImageProcessorPil(size={"shortest_edge": 28 * 28, "longest_edge": 56 * 56}).save_pretrained(
+        folder
+    )
+    written = folder / "preprocessor_config.json"
+    named = {**json.loads(written.read_text("utf-8")), "processor_class": "Qwen2_5_VLProcessor"}
+    written.write_text(json.dumps(named), "utf-8")
+
+
 def layoutlm(folder: Path) -> None:
     """A LayoutLM that answers questions about documents."""
     tokenizer = words.bert()
@@ -271,3 +319,55 @@ def layoutlm(folder: Path) -> None:
     )
     lively(hf.LayoutLMForQuestionAnswering(config)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def manga(folder: Path) -> None:
+    """A ViT with a BERT that writes Japanese; its tokenizer would split words with MeCab."""
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(chr(0x3042 + n) for n in range(40))]
+    (folder / "vocab.txt").write_text("\n".join(tokens), "utf-8")
+    tokenizer = {
+        "tokenizer_class": "BertJapaneseTokenizer",
+        "word_tokenizer_type": "mecab",
+        "subword_tokenizer_type": "character",
+        "mecab_kwargs": {"mecab_dic": "unidic_lite"},
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer), "utf-8")
+    decoder = hf.BertConfig(
+        vocab_size=len(tokens),
+        max_position_embeddings=64,
+        is_decoder=True,
+        add_cross_attention=True,
+        **words.SIZE,
+    )
+    tokens_of = {"decoder_start_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
+    _pair(folder, hf.ViTConfig(**VIT), decoder, **tokens_of)
+    hf.ViTImageProcessor(size=SIDE).save_pretrained(folder)
+
+
+def paligemma(folder: Path) -> None:
+    """A PaliGemma, which is asked without a chat template."""
+    tokenizer = letters("<pad>", "<eos>", "<bos>", "<image>", bos_token="<bos>", eos_token="<eos>")
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<image>"]})
+    images = hf.SiglipImageProcessor(size=SIDE)
+    images.image_seq_length = 16
+    made = hf.PaliGemmaProcessor(images, tokenizer)
+    text = {
+        "model_type": "gemma",
+        "vocab_size": len(tokenizer),
+        "head_dim": 8,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "bos_token_id": 2,
+        **words.SIZE,
+    }
+    config = hf.PaliGemmaConfig(
+        vision_config={"model_type": "siglip_vision_model", "projection_dim": 32, **VIT},
+        text_config=text,
+        image_token_index=3,
+        projection_dim=32,
+        hidden_size=32,
+    )
+    lively(hf.PaliGemmaForConditionalGeneration(config)).save_pretrained(folder)
+    made.save_pretrained(folder)
