@@ -1,7 +1,7 @@
 """How models of translation are told their languages: by tokens, by prefixes, or not at all."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,8 +92,8 @@ def _marian(tokenizer: Any, name: str) -> Dialect:
     codes = tuple(code[2:-2] for code in getattr(tokenizer, "supported_language_codes", ()))
     if codes:
         return Dialect(targets=_preferred(codes), prefix=">>{target}<< ")
-    pair = _pair(name)
-    target = pair[1] if pair else getattr(tokenizer, "target_lang", None)
+    last = name.lower().rpartition("-")[2]  # opus-mt-ROMANCE-en
+    target = last if languages.language(last) else getattr(tokenizer, "target_lang", None)
     return Dialect(targets=(target,) if target else ())
 
 
@@ -104,6 +104,6 @@ def _pair(name: str) -> tuple[str, ...]:
     return found if found and languages.language(found[1]) else ()
 
 
-def _preferred(codes: Any) -> tuple[str, ...]:
+def _preferred(codes: Iterable[str]) -> tuple[str, ...]:
     """Codes in order, so that of one language's the usual script comes first, as ``zho_Hans``."""
     return tuple(sorted(codes))

@@ -14,7 +14,7 @@ es spa Spanish/Castilian; et est ekk Estonian; eu eus baq Basque; fa fas per pes
 fi fin Finnish; fil tl tgl Filipino/Tagalog; fr fra fre French; ga gle Irish; gl glg Galician;
 gu guj Gujarati; ha hau Hausa; he iw heb Hebrew; hi hin Hindi; hr hrv Croatian; hu hun Hungarian;
 hy hye arm Armenian; id ind Indonesian; ig ibo Igbo; is isl ice Icelandic; it ita Italian;
-ja jpn Japanese; jv jav Javanese; ka kat geo Georgian; kk kaz Kazakh; km khm Khmer; kn kan Kannada;
+ja jpn jap Japanese; jv jav Javanese; ka kat geo Georgian; kk kaz Kazakh; km khm Khmer; kn kan Kannada;
 ko kor Korean; ku kur kmr Kurdish; ky kir Kyrgyz; la lat Latin; lb ltz Luxembourgish; lo lao Lao;
 lt lit Lithuanian; lv lav lvs Latvian; mg mlg plt Malagasy; mk mkd mac Macedonian; ml mal Malayalam;
 mn mon khk Mongolian; mr mar Marathi; ms msa may zsm Malay; mt mlt Maltese; my mya bur Burmese;

@@ -1,6 +1,9 @@
 """Summaries, translations and rewritings."""
 
 import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from deployments.errors import ExpertError, InputError, StoppedError
 from deployments.result import Input
 from deployments.runners import languages, seq2seq
+from deployments.runners.dialects import dialect
 from deployments.runners.seq2seq import Rewriter
 from tests.support.neural import ask, ask_all, model_card, opened, shared
 from tests.support.tiny import Builder, text, tiny
@@ -280,3 +284,35 @@ def test_the_least_of_a_summary_is_half_of_a_short_text() -> None:
     assert seq2seq._least(56, 40) == 16
     assert seq2seq._least(0, 40) == 0
     assert seq2seq._least(5, 1) == 1
+
+
+@pytest.mark.parametrize("builder", [text.marian_many, text.m2m100, text.pegasus])
+def test_positions_that_are_computed_need_not_be_stored(builder: Builder, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    task = "summarization" if builder is text.pegasus else "translation"
+    folder = tmp_path / "model"
+    shutil.copytree(tiny(builder), folder)
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if "embed_positions" not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    runner = Rewriter()
+    runner.load(model_card(task, folder, task), "cpu")
+    call = {"text": "the cat sat on the mat", "target_language": "fr", "max_new_tokens": "24"}
+    written = ask(runner, task, **call).text
+    assert written
+    assert written == ask(runner_of(task, builder), task, **call).text
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("Helsinki-NLP/opus-mt-en-de", "de"),
+        ("Helsinki-NLP/opus-mt-tc-big-en-tr", "tr"),
+        ("Helsinki-NLP/opus-mt-ROMANCE-en", "en"),
+        ("Helsinki-NLP/opus-mt-mul-en", "en"),
+    ],
+)
+def test_a_marians_name_tells_its_target(name: str, target: str) -> None:
+    model = SimpleNamespace(config=SimpleNamespace(model_type="marian"))
+    assert dialect(model, SimpleNamespace(supported_language_codes=[]), name).targets == (target,)

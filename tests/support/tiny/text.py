@@ -194,6 +194,21 @@ def bart(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def pegasus(folder: Path) -> None:
+    """A Pegasus, whose positions are sines."""
+    tokenizer = t5_tokenizer()
+    tokenizer.save_pretrained(folder)
+    config = hf.PegasusConfig(
+        vocab_size=len(tokenizer),
+        **SEQ2SEQ,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        eos_token_id=1,
+        decoder_start_token_id=0,
+    )
+    _save(hf.PegasusForConditionalGeneration(config), folder)
+
+
 def tapex(folder: Path) -> None:
     """A BART over tables, as TAPEX is stored: BART's vocabulary under a tokenizer class of its own."""
     config, tokenizer = _bart()
@@ -268,7 +283,7 @@ def m2m100(folder: Path) -> None:
         str(folder / "vocab.json"), str(folder / "sentencepiece.bpe.model"), model_max_length=64
     )
     tokenizer.save_pretrained(folder)
-    _m2m(folder, len(pieces) + 108)
+    _m2m(folder, len(pieces) + 108, len(pieces))
 
 
 def nllb(folder: Path) -> None:
@@ -285,7 +300,8 @@ def nllb(folder: Path) -> None:
     _m2m(folder, len(tokenizer))
 
 
-def _m2m(folder: Path, vocabulary: int) -> None:
+def _m2m(folder: Path, vocabulary: int, words_end: int | None = None) -> None:
+    """Store a model; the tokens behind ``words_end`` are those of languages, and it rarely writes them."""
     config = hf.M2M100Config(
         vocab_size=vocabulary,
         **SEQ2SEQ,
@@ -295,7 +311,10 @@ def _m2m(folder: Path, vocabulary: int) -> None:
         eos_token_id=2,
         decoder_start_token_id=2,
     )
-    _save(hf.M2M100ForConditionalGeneration(config), folder)
+    model = hf.M2M100ForConditionalGeneration(config)
+    if words_end is not None:
+        model.model.shared.weight.data[words_end:] *= 0.1
+    _save(model, folder)
 
 
 def mbart50(folder: Path) -> None:
