@@ -70,7 +70,7 @@ def _stills(runner: NeuralRunner) -> Any:
 
     named = [_written(runner, file).get("processor_class") for file in _NAMING]
     name = next((name for name in named if isinstance(name, str)), PROCESSOR_MAPPING_NAMES.get(kind(runner)))
-    whole = getattr(transformers, name or "", None)
+    whole: Any = getattr(transformers, name or "", None)
     parts = whole.get_attributes() if hasattr(whole, "get_attributes") else []
     if parts[-1:] != [_VIDEO]:
         return None  # parts are given by place, so that only the last one can be left out
