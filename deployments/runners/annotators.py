@@ -1,13 +1,14 @@
 """Control maps by the annotators of ControlNet: soft edges, straight lines, poses, surface normals.
 
-They need the package controlnet_aux, which needs torchvision, and their weights are no safetensors: they are
-read as torch's restricted pickles, which hold tensors and run no code.
+They need the package controlnet_aux, which needs torchvision. Their weights are published as pickles; here
+they are read from safetensors of the same names, as everything else is.
 """
 
-import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,19 +25,17 @@ _FINE = 512  # shorter side that the annotators look at, their own default
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """An annotator: its class, and the files of lllyasviel/Annotators that it reads."""
+    """An annotator: its class, and the stems of the files of lllyasviel/Annotators that it reads."""
 
     name: str
     files: tuple[str, ...]
 
 
 _KINDS: Mapping[str, _Kind] = {
-    "hed-control": _Kind("HEDdetector", ("ControlNetHED.pth",)),
-    "mlsd-control": _Kind("MLSDdetector", ("mlsd_large_512_fp32.pth",)),
-    "openpose-control": _Kind(
-        "OpenposeDetector", ("body_pose_model.pth", "hand_pose_model.pth", "facenet.pth")
-    ),
-    "normal-control": _Kind("NormalBaeDetector", ("scannet.pt",)),
+    "hed-control": _Kind("HEDdetector", ("ControlNetHED",)),
+    "mlsd-control": _Kind("MLSDdetector", ("mlsd_large_512_fp32",)),
+    "openpose-control": _Kind("OpenposeDetector", ("body_pose_model", "hand_pose_model", "facenet")),
+    "normal-control": _Kind("NormalBaeDetector", ("scannet",)),
 }
 
 
@@ -45,9 +44,6 @@ class Annotator(NeuralRunner):
 
     def open(self) -> None:
         """See ``NeuralRunner``."""
-        # Their loader calls torch.load, which then refuses every pickle that could run code.
-        os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
-        os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
         try:
             package = import_module(_PACKAGE)
         except (ImportError, OSError, RuntimeError) as error:
@@ -55,13 +51,15 @@ class Annotator(NeuralRunner):
                 f"{self.card.id} needs {_PACKAGE} and torchvision; install the extra 'annotators' on the "
                 f"nodes that run it. {' '.join(str(error).split())[:200]}"
             ) from error
-        self._annotators = {task: self._annotator(package, task) for task in self.card.tasks}
+        with _from_safetensors():
+            self._annotators = {task: self._annotator(package, task) for task in self.card.tasks}
 
     def _annotator(self, package: Any, task: str) -> Any:
         kind = _KINDS.get(task)
         if kind is None:
             raise ExpertError(f"There is no annotator for {task}; one of {', '.join(_KINDS)} can be had.")
-        missing = [name for name in kind.files if not (self.folder / name).is_file()]
+        files = [f"{name}.safetensors" for name in kind.files]
+        missing = [name for name in files if not (self.folder / name).is_file()]
         if missing:
             raise ExpertError(f"{self.card.id} lacks {', '.join(missing)}, which {task} needs.")
         try:
@@ -91,3 +89,21 @@ class Annotator(NeuralRunner):
         )
         height, width = item.shape
         return Result(image=Image(np.asarray(drawn.convert("RGB").resize((width, height)))))
+
+
+@contextmanager
+def _from_safetensors() -> Iterator[None]:
+    """Let the package read safetensors where it asks torch for a pickle of the same name."""
+    import torch
+    from safetensors.torch import load_file
+
+    def load(path: str, *_: Any, **__: Any) -> dict[str, Any]:
+        tensors = load_file(Path(path).with_suffix(".safetensors"))
+        # The normals' network alone was saved inside a training state.
+        return {"model": tensors} if path.endswith(".pt") else tensors
+
+    usual, torch.load = torch.load, load
+    try:
+        yield
+    finally:
+        torch.load = usual

@@ -4,7 +4,6 @@ The package controlnet_aux needs torchvision, which does not go with the build o
 A stand-in of the same interface shows what is asked of it; the package itself is not run here.
 """
 
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
+from safetensors.torch import save_file
 
 from deployments.errors import ExpertError, StoppedError
 from deployments.result import Input
@@ -30,16 +31,18 @@ CLASSES = ("HEDdetector", "MLSDdetector", "OpenposeDetector", "NormalBaeDetector
 
 
 class Detector:
-    """What a detector of controlnet_aux 0.0.10 looks like from outside."""
+    """What a detector of controlnet_aux 0.0.10 looks like from outside, and how it asks for its weights."""
 
-    loaded: tuple[str, bool]
+    files: list[str]
+    loaded: list[dict[str, Any]]
     device = ""
     asked: dict[str, Any]
 
     @classmethod
     def from_pretrained(cls, folder: str, local_files_only: bool = False) -> "Detector":
         made = cls()
-        made.loaded = (folder, local_files_only)
+        assert local_files_only
+        made.loaded = [torch.load(str(Path(folder) / name), map_location="cpu") for name in cls.files]
         return made
 
     def to(self, device: str) -> "Detector":
@@ -57,18 +60,17 @@ class Detector:
 @pytest.fixture
 def package(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = ModuleType("controlnet_aux")
-    for name in CLASSES:
-        setattr(module, name, type(name, (Detector,), {}))
+    for name, files in zip(CLASSES, FILES.values(), strict=True):
+        setattr(module, name, type(name, (Detector,), {"files": files}))
     monkeypatch.setitem(sys.modules, "controlnet_aux", module)
-    for name in ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
-        monkeypatch.setenv(name, "0")  # so that what the runner sets is undone
     return module
 
 
 def folder_of(tmp_path: Path, *tasks: str) -> Path:
+    """A folder with the weights for some tasks, each telling its own name."""
     for task in tasks:
         for name in FILES[task]:
-            (tmp_path / name).write_bytes(b"")
+            save_file({name: torch.ones(1)}, tmp_path / Path(name).with_suffix(".safetensors"))
     return tmp_path
 
 
@@ -86,7 +88,6 @@ def test_a_map_has_the_pictures_size(task: str, package: ModuleType, tmp_path: P
     assert result.image is not None
     assert result.image.pixels.shape == (60, 90, 3)
     made = runner._annotators[task]
-    assert made.loaded == (str(tmp_path), True)
     assert made.device == "cpu"
     assert made.asked["output_type"] == "pil"
 
@@ -101,21 +102,27 @@ def test_each_task_has_its_own_annotator(package: ModuleType, tmp_path: Path) ->
         assert np.unique(result.image.pixels).tolist() == [grey]
 
 
-def test_pickles_that_could_run_code_are_refused_by_torch(package: ModuleType, tmp_path: Path) -> None:
-    import pickle
-
-    import torch
-
-    annotator(folder_of(tmp_path, "hed-control"), "hed-control")
-    assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
-    torch.save({"run": os.getcwd}, tmp_path / "bad.pth")
-    with pytest.raises(pickle.UnpicklingError):
-        torch.load(tmp_path / "bad.pth")
+def test_weights_come_from_safetensors_and_never_from_pickles(package: ModuleType, tmp_path: Path) -> None:
+    usual = torch.load
+    tasks = tuple(FILES)
+    for names in FILES.values():
+        for name in names:
+            (tmp_path / name).write_bytes(b"a pickle")
+    runner = annotator(folder_of(tmp_path, *tasks), *tasks)
+    for task, names in FILES.items():
+        loaded = runner._annotators[task].loaded
+        if task == "normal-control":
+            loaded = [state["model"] for state in loaded]
+        assert [list(tensors) for tensors in loaded] == [[name] for name in names]
+    assert torch.load is usual
 
 
 def test_missing_weights_are_told(package: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(ExpertError, match=r"lacks body_pose_model\.pth, hand_pose_model\.pth, facenet\.pth"):
-        annotator(tmp_path, "openpose-control")
+    folder = folder_of(tmp_path, "openpose-control")
+    for name in ("hand_pose_model", "facenet"):
+        (folder / f"{name}.safetensors").unlink()
+    with pytest.raises(ExpertError, match=r"lacks hand_pose_model\.safetensors, facenet\.safetensors"):
+        annotator(folder, "openpose-control")
 
 
 def test_a_package_that_fails_is_told(package: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,13 +136,11 @@ def test_a_package_that_fails_is_told(package: Any, tmp_path: Path, monkeypatch:
 
 def test_other_maps_have_no_annotator(package: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(ExpertError, match="no annotator for seg-control"):
-        annotator(tmp_path, "seg-control")
+        annotator(folder_of(tmp_path, "hed-control"), "seg-control")
 
 
 def test_without_the_package_the_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "controlnet_aux", None)
-    for name in ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
-        monkeypatch.setenv(name, "0")
     with pytest.raises(ExpertError, match="needs controlnet_aux and torchvision"):
         annotator(folder_of(tmp_path, "hed-control"), "hed-control")
 

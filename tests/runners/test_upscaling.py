@@ -8,27 +8,37 @@ import pytest
 from deployments.errors import ExpertError, InputError, StoppedError
 from deployments.media import Image
 from deployments.result import Input
-from deployments.runners.upscaling import _spans, _tiles
-from tests.support.neural import ask, ask_all, opened, shared
-from tests.support.tiny import vision
+from deployments.runners import upscaling
+from deployments.runners.upscaling import Upscaler, _spans, _tiles
+from tests.support.neural import ask, ask_all, model_card, opened, shared
+from tests.support.tiny import tiny, vision
 from tests.support.tiny.vision import photo
 
 RUNNER, TASK = "super-resolution", "image-to-image"
 SIZES = ((30, 40), (1, 1), (192, 192), (200, 250), (60, 500), (41, 33), (8, 8), (192, 193))
+SMALL = ((30, 40), (1, 1), (64, 64), (70, 90), (20, 120), (41, 33), (8, 8), (64, 65))
+
+
+def cold() -> Any:
+    """A runner of its own, without a warm-up."""
+    runner = Upscaler()
+    runner.load(model_card(RUNNER, tiny(vision.swin2sr), TASK), "cpu")
+    return runner
 
 
 def test_a_picture_becomes_larger_by_the_models_factor() -> None:
     runner = shared(RUNNER, vision.swin2sr, TASK)
-    for size in SIZES[:4]:
+    for size in ((30, 40), (1, 1)):
         larger = ask(runner, TASK, image=photo(0, *size)).image
         assert larger is not None
         assert larger.pixels.shape == (2 * size[0], 2 * size[1], 3)
         assert larger.pixels.dtype == np.uint8
 
 
-def test_eight_pictures_at_once_are_as_eight_alone() -> None:
+def test_eight_pictures_at_once_are_as_eight_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upscaling, "_TILE", 64)  # a small model sees as little at once as is still a test
     runner = shared(RUNNER, vision.swin2sr, TASK)
-    several = [{"image": photo(n, *size)} for n, size in enumerate(SIZES)]
+    several = [{"image": photo(n, *size)} for n, size in enumerate(SMALL)]
     batch = ask_all(runner, TASK, several)
     for args, result in zip(several, batch, strict=True):
         alone = ask(runner, TASK, **args).image
@@ -62,7 +72,7 @@ def test_the_pieces_of_a_large_picture_fit_together() -> None:
     """A model that repeats its pixels shows whether each piece comes to its place."""
     import torch
 
-    runner: Any = opened(RUNNER, vision.swin2sr, TASK)
+    runner = cold()
 
     class Doubling:
         def __call__(self, pixel_values: Any) -> Any:
@@ -87,8 +97,9 @@ def test_a_model_for_another_task_is_refused() -> None:
         opened(RUNNER, vision.classifier, TASK)
 
 
-def test_a_call_that_nobody_waits_for_ends_between_the_pieces() -> None:
-    runner: Any = opened(RUNNER, vision.swin2sr, TASK)
+def test_a_call_that_nobody_waits_for_ends_between_the_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upscaling, "_TILE", 64)
+    runner = cold()
     calls = []
 
     def stop(*_: Any) -> None:
@@ -97,5 +108,5 @@ def test_a_call_that_nobody_waits_for_ends_between_the_pieces() -> None:
 
     runner.model.register_forward_hook(stop)
     with pytest.raises(StoppedError):
-        runner.run([Input(TASK, {"image": photo(0, 400, 800)})])
+        runner.run([Input(TASK, {"image": photo(0, 130, 130)})])
     assert calls == [1]  # of two
