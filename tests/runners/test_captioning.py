@@ -1,5 +1,8 @@
 """Descriptions of pictures, and the text in them."""
 
+import json
+from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 from deployments.errors import ExpertError, InputError, StoppedError
 from deployments.media import Image
 from tests.support.neural import ask, ask_all, opened, shared
-from tests.support.tiny import Builder, captions, text
+from tests.support.tiny import Builder, captions, text, tiny
 
 TASK = "image-to-text"
 
@@ -96,6 +99,22 @@ def test_a_card_may_begin_the_text() -> None:
     answer = ask(runner, TASK, image=pictures(1)[0], max_new_tokens="8")
     assert answer.text is not None
     assert answer.text.startswith("a red")
+
+
+def early_blip2(folder: Path) -> None:
+    """A BLIP-2 from before the picture had a token of its own."""
+    copytree(tiny(captions.blip2), folder, dirs_exist_ok=True)
+    for file, name in (("config.json", "image_token_index"), ("processor_config.json", "num_query_tokens")):
+        written = json.loads((folder / file).read_text("utf-8"))
+        assert written.pop(name) is not None
+        (folder / file).write_text(json.dumps(written), "utf-8")
+
+
+def test_an_early_checkpoint_of_blip2_says_what_a_later_one_does() -> None:
+    (picture,) = pictures(1)
+    later = ask(captioner(captions.blip2), TASK, image=picture, max_new_tokens="8")
+    early = ask(captioner(early_blip2), TASK, image=picture, max_new_tokens="8")
+    assert early.text == later.text
 
 
 def test_a_chat_model_is_asked_to_describe_or_to_read() -> None:
