@@ -83,7 +83,9 @@ class DepthEstimator(PictureRunner):
         width, height = item.small.size
         if self._padded:
             return _unpadded(outputs.predicted_depth[0].cpu().numpy(), (height, width))
-        (found,) = self.processor.post_process_depth_estimation(outputs)
+        # Its own size: DepthPro brings its answer to metres only where a size is wanted.
+        size = tuple(outputs.predicted_depth.shape[-2:])
+        (found,) = self.processor.post_process_depth_estimation(outputs, target_sizes=[size])
         depth: NDArray[np.float32] = found["predicted_depth"].float().cpu().numpy()
         return depth
 

@@ -44,9 +44,7 @@ class Segmenter(PictureRunner):
         """See ``NeuralRunner``."""
         import transformers
 
-        config = transformers.AutoConfig.from_pretrained(
-            self.folder, trust_remote_code=False, local_files_only=True
-        )
+        config = self.load_processor(transformers.AutoConfig)
         if config.model_type == "oneformer":
             raise ExpertError("OneFormer needs files of another repository; take a Mask2Former or SegFormer.")
         if "seg-control" in self.card.tasks and not ade20k.knows(config.id2label):
