@@ -3,10 +3,10 @@
 CTC: Graves et al. 2006. Transducers: arXiv 1211.3711; with durations (TDT): arXiv 2304.06795.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from deployments.errors import ExpertError
 from deployments.runners.sound import Wave, groups, pads_exactly, quiet_parts
@@ -187,7 +187,12 @@ class FrameEar:
 class WholeEar:
     """Models that write a short recording down in one go; long ones come in parts, cut where it is quiet."""
 
-    PACE = {"moonshine": 6.5, "speech_to_text": 12.0, "speecht5": 30.0, "speech-encoder-decoder": 12.0}
+    PACE: ClassVar[Mapping[str, float]] = {
+        "moonshine": 6.5,
+        "speech_to_text": 12.0,
+        "speecht5": 30.0,
+        "speech-encoder-decoder": 12.0,
+    }
     """Kinds that need nothing but the recording, with the most tokens that a second of speech can have."""
 
     def __init__(self, model: Any, extractor: Any, tokenizer: Any, most: int) -> None:

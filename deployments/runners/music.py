@@ -33,12 +33,12 @@ class Musician(NeuralRunner):
         """See ``NeuralRunner``."""
         import transformers
 
-        kind = self.load_processor(transformers.AutoConfig).model_type
+        config = self.load_processor(transformers.AutoConfig)
         auto = transformers.AutoModelForTextToWaveform
-        if kind != "musicgen" and kind in auto._model_mapping._config_mapping:
+        if config.model_type != "musicgen" and type(config) in auto._model_mapping:
             raise ExpertError(
-                f"This release cannot make music with a {kind} model; use a MusicGen model, and for one that "
-                "speaks give its card the task text-to-speech."
+                f"This release cannot make music with a {config.model_type} model; use a MusicGen model, and "
+                "for one that speaks give its card the task text-to-speech."
             )
         self._model = self.load_model(auto)
         self._tokenizer = self.load_processor(transformers.AutoTokenizer)

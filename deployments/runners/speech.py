@@ -50,12 +50,12 @@ class Speaker(NeuralRunner):
             auto = transformers.AutoModelForTextToSpectrogram
         elif self._kind not in _LONGEST and type(config) in auto._model_mapping:
             raise ExpertError(
-                f"This release cannot read aloud with a {self._kind} model; use a VITS (as MMS-TTS), SpeechT5 "
-                "or Bark model."
+                f"This release cannot read aloud with a {self._kind} model; use a VITS (as MMS-TTS), "
+                "SpeechT5 or Bark model."
             )
         self._model = self.load_model(auto)
         # SpeechT5's can write numbers out.
-        more = {"normalize": True} if self._kind == "speecht5" else {}
+        more: dict[str, Any] = {"normalize": True} if self._kind == "speecht5" else {}
         self._tokenizer = self.load_processor(transformers.AutoTokenizer, **more)
         self._longest = _LONGEST.get(self._kind, 0)
         if self._kind == "vits":
@@ -154,7 +154,8 @@ class Speaker(NeuralRunner):
             )
         if self._tokenizer.phonemize and not find_spec("phonemizer"):
             raise ExpertError(
-                f"{self.card.id} reads phonemes; install the package phonemizer and espeak, or use an MMS model."
+                f"{self.card.id} reads phonemes; install the package phonemizer and espeak, or use an MMS "
+                "model."
             )
 
 

@@ -46,8 +46,8 @@ class Transcriber(NeuralRunner):
             auto = transformers.AutoModelForSpeechSeq2Seq
             if not whole and type(config) in auto._model_mapping:
                 raise ExpertError(
-                    f"A {kind} model wants instructions beside a recording, which this release does not give; "
-                    "use a Whisper, wav2vec2, Parakeet or Moonshine model."
+                    f"A {kind} model wants instructions beside a recording, which this release does not "
+                    "give; use a Whisper, wav2vec2, Parakeet or Moonshine model."
                 )
         model = self.load_model(auto)
         extractor = self.load_processor(transformers.AutoFeatureExtractor)
@@ -124,7 +124,7 @@ class WhisperEar:
         return heard
 
     def _features(self, wave: Wave, long: bool) -> Any:
-        """The spectrogram, bands × frames of 10 ms; that of half a minute where the recording is no longer."""
+        """The spectrogram, bands × frames of 10 ms; of half a minute where the recording is no longer."""
         more = {"truncation": False, "padding": "longest"} if long else {}
         made = self._extractor(wave, sampling_rate=self._rate, return_tensors="pt", **more)
         return made.input_features[0]

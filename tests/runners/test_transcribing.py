@@ -13,7 +13,7 @@ from deployments.media import Audio
 from deployments.runners.listening import FrameEar
 from deployments.runners.sound import Wave, quiet_parts
 from tests.support.neural import alike, ask, ask_all, opened, shared
-from tests.support.tiny import audio, text, tiny
+from tests.support.tiny import audio, speech, text, tiny
 
 TASK = "automatic-speech-recognition"
 RATE = 16_000
@@ -243,7 +243,7 @@ def test_old_names_of_weights_are_known() -> None:
     [
         (audio.headless, r"missing: lm_head\.bias, lm_head\.weight"),
         (audio.classifier, r"missing: lm_head"),
-        (audio.vits, "A model of the kind VitsModel cannot do automatic-speech-recognition"),
+        (speech.vits, "A model of the kind VitsModel cannot do automatic-speech-recognition"),
         (text.classifier, "BertForSequenceClassification cannot do"),
     ],
 )
