@@ -51,6 +51,8 @@ class SoundMaker(DiffusionRunner):
                 "give its card the tasks that it was made for."
             )
         self.rate = _rate(self.pipe)
+        # Others fill shorter texts up to the longest of a batch, which changes their sounds.
+        self._batched = type(self.pipe).__name__ == "StableAudioPipeline"
 
     def key(self, item: Input) -> Hashable:
         """See ``Runner``."""
@@ -73,21 +75,19 @@ class SoundMaker(DiffusionRunner):
         """One call for each kind of sound."""
         kinds: dict[Hashable, list[int]] = {}
         for place, sound in enumerate(items):
-            kinds.setdefault(sound.kin, []).append(place)
+            kinds.setdefault((sound.kin, None if self._batched else place), []).append(place)
         answers: dict[int, Result] = {}
         for places in kinds.values():
             answers |= zip(places, self._sounds([items[place] for place in places]), strict=True)
         return [answers[place] for place in range(len(items))]
 
     def _sounds(self, sounds: Sequence[Sound]) -> list[Result]:
-        told = {name: [dict(sound.each)[name] for sound in sounds] for name, _ in sounds[0].each}
-        found = self.called(
-            self.pipe,
-            **dict(sounds[0].options),
-            **told,
-            generator=generators([sound.seed for sound in sounds]),
-            output_type="np",
-        )
+        noise = generators([sound.seed for sound in sounds])
+        if len(sounds) == 1:
+            told, noise = dict(sounds[0].each), noise[0]
+        else:
+            told = {name: [dict(sound.each)[name] for sound in sounds] for name, _ in sounds[0].each}
+        found = self.called(self.pipe, **dict(sounds[0].options), **told, generator=noise, output_type="np")
         return [
             Result(audio=self._audio(np.asarray(samples)), data={"seed": sound.seed})
             for sound, samples in zip(sounds, found.audios, strict=True)

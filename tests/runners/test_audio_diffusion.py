@@ -32,7 +32,7 @@ def samples(result: Result) -> Any:
 def test_a_sound_is_as_long_as_asked_at_the_models_rate(builder: Builder) -> None:
     made = ask(maker(builder), TASK, text="a dog", seconds="1.5", steps="2", seed="7")
     assert made.audio is not None
-    rate, shape = (1600, (2400, 2)) if builder is diffusion.stable_audio else (16000, (24000,))
+    rate, shape = (1600, (2400, 2)) if builder is diffusion.stable_audio else (800, (1200,))
     assert (made.audio.rate, samples(made).shape) == (rate, shape)
     assert samples(made).std() > 1e-4
     assert made.data == {"seed": 7}

@@ -13,7 +13,8 @@ from tests.support.neural import ask, ask_all, model_card, opened
 from tests.support.tiny import Builder, diffusion, text, tiny
 
 TASK = "canny-text-to-image"
-SEVEN = tuple(f"{name}-text-to-image" for name in "canny depth hed mlsd normal openpose seg".split())
+_MAPS = ("canny", "depth", "hed", "mlsd", "normal", "openpose", "seg")
+SEVEN = tuple(f"{name}-text-to-image" for name in _MAPS)
 SMALL = {"width": "64", "height": "64", "steps": "2"}
 
 PAIRS = [

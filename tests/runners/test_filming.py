@@ -48,7 +48,7 @@ def frames(result: Result) -> NDArray[np.int16]:
         (films.modelscope, (WORDS,), 3, 8),
         (films.motion, (WORDS,), 3, 8),
         (films.wan, (WORDS,), 5, 16),
-        (films.cogvideo, (WORDS,), 8, 8),
+        (films.cogvideo, (WORDS,), 9, 8),
         (films.ltx, (WORDS, PICTURE), 5, 25),
         (films.stable_video, (PICTURE,), 3, 7),
         (films.wan_from_pictures, (PICTURE,), 5, 16),

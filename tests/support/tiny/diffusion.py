@@ -309,7 +309,7 @@ def roberta_tokenizer() -> Any:
 
 
 def audioldm(folder: Path) -> None:
-    """An AudioLDM 2 of one channel at 16 kHz, its language model saved as the famous one's is."""
+    """An AudioLDM 2 of one channel at 800 samples a second, its language model saved as the famous one's is."""
     size = {**words.SIZE, "hidden_size": 8, "num_attention_heads": 1, "projection_dim": 8}
     hearing = {
         "spec_size": 8,
@@ -330,7 +330,8 @@ def audioldm(folder: Path) -> None:
     )
     vocoder = hf.SpeechT5HifiGanConfig(
         model_in_dim=8,
-        sampling_rate=16000,
+        sampling_rate=800,
+        initializer_range=0.5,
         upsample_initial_channel=16,
         upsample_rates=[2, 2],
         upsample_kernel_sizes=[4, 4],
