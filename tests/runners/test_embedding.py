@@ -9,7 +9,7 @@ from deployments.errors import ExpertError, InputError
 from deployments.runners.embedding import Embedder
 from deployments.runners.pooling import pooled
 from tests.support.neural import alike, ask, ask_all, opened, shared
-from tests.support.tiny import Builder, text, tiny
+from tests.support.tiny import Builder, text, tiny, vectors
 
 TASKS = ("feature-extraction", "sentence-similarity")
 
@@ -40,22 +40,22 @@ def dense() -> np.ndarray:
     """The weights behind the pooled states."""
     from safetensors.numpy import load_file
 
-    found: np.ndarray = load_file(tiny(text.sentences) / "2_Dense" / "model.safetensors")["linear.weight"]
+    found: np.ndarray = load_file(tiny(vectors.sentences) / "2_Dense" / "model.safetensors")["linear.weight"]
     return found
 
 
 def test_the_files_of_sentence_transformers_are_kept_to() -> None:
-    expected = dense() @ states(text.sentences, "question the cat sat")[0]
-    result = ask(embedder(text.sentences), "feature-extraction", text="the cat sat")
+    expected = dense() @ states(vectors.sentences, "question the cat sat")[0]
+    result = ask(embedder(vectors.sentences), "feature-extraction", text="the cat sat")
     assert np.allclose(result.data, expected / np.linalg.norm(expected), atol=1e-4)
 
 
 def test_texts_are_compared_behind_their_own_prompt() -> None:
-    runner = embedder(text.sentences)
+    runner = embedder(vectors.sentences)
     found = ask(runner, "sentence-similarity", text1="the cat", text2="a dog").data["score"]
     swapped = ask(runner, "sentence-similarity", text1="a dog", text2="the cat").data["score"]
     assert found == pytest.approx(swapped, abs=1e-3)
-    cat, dog = (dense() @ states(text.sentences, f"movie {words}")[0] for words in ("the cat", "a dog"))
+    cat, dog = (dense() @ states(vectors.sentences, f"movie {words}")[0] for words in ("the cat", "a dog"))
     assert found == pytest.approx(cat @ dog / np.linalg.norm(cat) / np.linalg.norm(dog), abs=1e-3)
 
 
@@ -67,7 +67,7 @@ def test_the_last_token_is_the_vector_of_a_model_that_tells_so() -> None:
         assert np.allclose(found.data, states(text.last_token, words)[-1], atol=1e-4)
 
 
-@pytest.mark.parametrize("builder", [text.encoder, text.sentences, text.last_token])
+@pytest.mark.parametrize("builder", [text.encoder, vectors.sentences, text.last_token])
 def test_eight_at_once_are_as_eight_alone(builder: Builder) -> None:
     several = [{"text": "the cat sat " * n} for n in range(1, 9)]
     batch = ask_all(embedder(builder), "feature-extraction", several)
@@ -89,7 +89,7 @@ def test_one_text_is_compared_with_several() -> None:
 
 def test_of_a_long_text_the_beginning_is_read() -> None:
     found = [
-        ask(embedder(text.sentences), "feature-extraction", text="cat " * 20 + end).data
+        ask(embedder(vectors.sentences), "feature-extraction", text="cat " * 20 + end).data
         for end in ("", "dog " * 50)
     ]
     assert found[0] == found[1]
@@ -133,7 +133,7 @@ def test_every_way_of_pooling_leaves_padding_out() -> None:
 
 def test_unknown_modules_and_empty_texts_are_refused() -> None:
     with pytest.raises(ExpertError, match="'Else', which is not known"):
-        opened("embedding", text.alien, "feature-extraction")
+        opened("embedding", vectors.alien, "feature-extraction")
     with pytest.raises(ExpertError, match="pools its states by blue"):
         pooled(("blue",))
     with pytest.raises(InputError, match="'text2'"):

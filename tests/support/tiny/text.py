@@ -1,12 +1,11 @@
 """Tiny text models."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import transformers as hf
 
-from tests.support.tiny import words
+from tests.support.tiny import tokens, words
 
 SENTIMENT = {0: "NEGATIVE", 1: "POSITIVE"}
 ENTITIES = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
@@ -67,16 +66,9 @@ def judge(folder: Path) -> None:
     words.bert().save_pretrained(folder)
 
 
-def byte_vocabulary(*specials: str) -> dict[str, int]:
-    """Special tokens and the bytes."""
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
-
-    return {token: n for n, token in enumerate(dict.fromkeys([*specials, *bytes_to_unicode().values()]))}
-
-
 def roberta_filler(folder: Path) -> None:
     """A RoBERTa that fills gaps, 62 tokens at once."""
-    vocabulary = byte_vocabulary("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+    vocabulary = tokens.byte_vocabulary("<s>", "<pad>", "</s>", "<unk>", "<mask>")
     tokenizer = hf.RobertaTokenizer(vocab=vocabulary, merges=[])
     size = {**words.SIZE, "vocab_size": len(tokenizer), "max_position_embeddings": 64}
     hf.RobertaForMaskedLM(
@@ -97,36 +89,11 @@ def bart_judge(folder: Path) -> None:
 # Vectors ----------------------------------------------------------------------------------------------
 
 
-def sentences(folder: Path) -> None:
-    """A BERT with sentence-transformers' files: first token, dense layer, unit length, prompts."""
-    import torch
-    from safetensors.torch import save_file
-
-    encoder(folder)
-    modules = ("Transformer", "Pooling", "Dense", "Normalize")
-    listed = [
-        {
-            "idx": n,
-            "name": str(n),
-            "path": f"{n}_{kind}" if n else "",
-            "type": f"sentence_transformers.{kind}",
-        }
-        for n, kind in enumerate(modules)
-    ]
-    _write(folder / "modules.json", listed)
-    _write(folder / "1_Pooling" / "config.json", {"pooling_mode_cls_token": True})
-    activation = "torch.nn.modules.linear.Identity"
-    dense = {"in_features": 32, "out_features": 8, "bias": False, "activation_function": activation}
-    _write(folder / "2_Dense" / "config.json", dense)
-    save_file({"linear.weight": torch.randn(8, 32)}, folder / "2_Dense" / "model.safetensors")
-    _write(folder / "sentence_bert_config.json", {"max_seq_length": 16, "do_lower_case": False})
-    prompts = {"query": "question ", "STS": "movie "}
-    _write(folder / "config_sentence_transformers.json", {"prompts": prompts, "default_prompt_name": "query"})
-
-
 def last_token(folder: Path) -> None:
     """A Qwen3 whose last token's state is the vector, padded on the left."""
-    tokenizer = hf.Qwen2Tokenizer(vocab=byte_vocabulary("<|endoftext|>"), merges=[], padding_side="left")
+    tokenizer = hf.Qwen2Tokenizer(
+        vocab=tokens.byte_vocabulary("<|endoftext|>"), merges=[], padding_side="left"
+    )
     config = hf.Qwen3Config(
         **words.SIZE,
         vocab_size=len(tokenizer),
@@ -136,30 +103,15 @@ def last_token(folder: Path) -> None:
     )
     hf.Qwen3Model(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    _write(folder / "1_Pooling" / "config.json", {"pooling_mode_lasttoken": True})
-
-
-def alien(folder: Path) -> None:
-    """A BERT followed by a module that nobody knows."""
-    encoder(folder)
-    _write(folder / "modules.json", [{"type": "someone.Else", "path": "x"}])
+    tokens.write(folder / "1_Pooling" / "config.json", {"pooling_mode_lasttoken": True})
 
 
 # Encoder-decoders --------------------------------------------------------------------------------------
 
 
-def t5_tokenizer() -> Any:
-    """A tokenizer of T5: words and letters."""
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -10.0), ("▁", -2.0)]
-    known = dict.fromkeys(word for word in words.WORDS if len(word) > 1)
-    pieces += [("▁" + word, -3.0 - 0.01 * n) for n, word in enumerate(known)]
-    pieces += [(letter, -6.0) for letter in words.LETTERS]
-    return hf.T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=64)
-
-
 def t5(folder: Path, tokenizer: Any = None) -> None:
     """A T5 with the presets of the real one."""
-    tokenizer = tokenizer or t5_tokenizer()
+    tokenizer = tokenizer or tokens.t5_tokenizer()
     presets = {
         "summarization": {"prefix": "summarize: ", "max_length": 12, "min_length": 8, "num_beams": 2},
         "translation_en_to_fr": {"prefix": "translate English to French: ", "num_beams": 2},
@@ -182,7 +134,7 @@ def t5(folder: Path, tokenizer: Any = None) -> None:
 
 def madlad(folder: Path) -> None:
     """A T5 with a token for each target."""
-    tokenizer = t5_tokenizer()
+    tokenizer = tokens.t5_tokenizer()
     tokenizer.add_tokens(["<2en>", "<2fr>", "<2zh>"])
     t5(folder, tokenizer)
 
@@ -196,7 +148,7 @@ def bart(folder: Path) -> None:
 
 def pegasus(folder: Path) -> None:
     """A Pegasus, whose positions are sines."""
-    tokenizer = t5_tokenizer()
+    tokenizer = tokens.t5_tokenizer()
     tokenizer.save_pretrained(folder)
     config = hf.PegasusConfig(
         vocab_size=len(tokenizer),
@@ -212,14 +164,18 @@ def pegasus(folder: Path) -> None:
 def tapex(folder: Path) -> None:
     """A BART over tables, as TAPEX is stored: BART's vocabulary under a tokenizer class of its own."""
     config, tokenizer = _bart()
-    hf.BartForConditionalGeneration(config).save_pretrained(folder)
-    _write(folder / "vocab.json", tokenizer.get_vocab())
+    model = hf.BartForConditionalGeneration(config)
+    model.generation_config.max_length = 8
+    _save(model, folder)
+    tokens.write(folder / "vocab.json", tokenizer.get_vocab())
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    _write(folder / "tokenizer_config.json", {"tokenizer_class": "TapexTokenizer", "do_lower_case": True})
+    tokens.write(
+        folder / "tokenizer_config.json", {"tokenizer_class": "TapexTokenizer", "do_lower_case": True}
+    )
 
 
 def _bart(**more: Any) -> tuple[Any, Any]:
-    vocabulary = byte_vocabulary("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+    vocabulary = tokens.byte_vocabulary("<s>", "<pad>", "</s>", "<unk>", "<mask>")
     tokenizer = hf.BartTokenizer(vocab=vocabulary, merges=[], model_max_length=128)
     config = hf.BartConfig(
         vocab_size=len(tokenizer),
@@ -255,11 +211,13 @@ def marian_many(folder: Path) -> None:
 
 
 def _marian(folder: Path, *codes: str) -> None:
-    spm = sentencepiece(folder / "source.spm")
+    spm = tokens.sentencepiece(folder / "source.spm")
     (folder / "target.spm").write_bytes((folder / "source.spm").read_bytes())
     pieces = ["</s>", "<unk>", *codes, *(piece for piece in spm if piece[0] != "<"), "<pad>"]
-    _write(folder / "vocab.json", {piece: n for n, piece in enumerate(pieces)})
-    _write(folder / "tokenizer_config.json", {"tokenizer_class": "MarianTokenizer", "model_max_length": 64})
+    tokens.write(folder / "vocab.json", {piece: n for n, piece in enumerate(pieces)})
+    tokens.write(
+        folder / "tokenizer_config.json", {"tokenizer_class": "MarianTokenizer", "model_max_length": 64}
+    )
     end = len(pieces) - 1
     config = hf.MarianConfig(
         vocab_size=len(pieces),
@@ -276,9 +234,9 @@ def _marian(folder: Path, *codes: str) -> None:
 
 def m2m100(folder: Path) -> None:
     """An M2M100 of a hundred languages."""
-    spm = sentencepiece(folder / "sentencepiece.bpe.model")
+    spm = tokens.sentencepiece(folder / "sentencepiece.bpe.model")
     pieces = ["<s>", "<pad>", "</s>", "<unk>", *(piece for piece in spm if piece[0] != "<")]
-    _write(folder / "vocab.json", {piece: n for n, piece in enumerate(pieces)})
+    tokens.write(folder / "vocab.json", {piece: n for n, piece in enumerate(pieces)})
     tokenizer = hf.M2M100Tokenizer(
         str(folder / "vocab.json"), str(folder / "sentencepiece.bpe.model"), model_max_length=64
     )
@@ -335,30 +293,13 @@ def mbart50(folder: Path) -> None:
     _save(hf.MBartForConditionalGeneration(config), folder)
 
 
-def sentencepiece(path: Path) -> list[str]:
-    """Train a small SentencePiece model into a file; its pieces."""
-    import sentencepiece as library
-
-    library.SentencePieceTrainer.train(
-        sentence_iterator=iter([" ".join(words.WORDS), words.LETTERS] * 4),
-        model_prefix=str(path.with_suffix("")),
-        vocab_size=120,
-        hard_vocab_limit=False,
-        minloglevel=2,
-    )
-    path.with_suffix(".vocab").unlink()
-    path.with_suffix(".model").rename(path)
-    model = library.SentencePieceProcessor(model_file=str(path))
-    return [model.id_to_piece(n) for n in range(model.get_piece_size())]
-
-
 # Decoders -----------------------------------------------------------------------------------------------
 
 
 def llama(folder: Path, template: str | None = None, **generation: Any) -> None:
     """A Llama that reads and writes 256 tokens, with a chat template or without."""
     tokenizer = hf.GPT2Tokenizer(
-        vocab=byte_vocabulary("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+        vocab=tokens.byte_vocabulary("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
         merges=[],
         chat_template=template,
         extra_special_tokens=["<|im_start|>", "<|im_end|>"],
@@ -389,7 +330,9 @@ def thinker(folder: Path) -> None:
 
 def gpt2(folder: Path) -> None:
     """A GPT-2 without a token for padding."""
-    tokenizer = hf.GPT2Tokenizer(vocab=byte_vocabulary("<|endoftext|>"), merges=[], model_max_length=64)
+    tokenizer = hf.GPT2Tokenizer(
+        vocab=tokens.byte_vocabulary("<|endoftext|>"), merges=[], model_max_length=64
+    )
     config = hf.GPT2Config(
         vocab_size=len(tokenizer),
         n_positions=64,
@@ -432,8 +375,3 @@ def _save(model: Any, folder: Path) -> None:
     model.generation_config.suppress_tokens = [model.config.eos_token_id]
     model.generation_config.forced_eos_token_id = None
     model.save_pretrained(folder)
-
-
-def _write(path: Path, value: Any) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(value))
