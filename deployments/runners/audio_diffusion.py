@@ -82,9 +82,10 @@ class SoundMaker(DiffusionRunner):
         return [answers[place] for place in range(len(items))]
 
     def _sounds(self, sounds: Sequence[Sound]) -> list[Result]:
-        noise = generators([sound.seed for sound in sounds])
+        noise: Any = generators([sound.seed for sound in sounds])
         if len(sounds) == 1:
-            told, noise = dict(sounds[0].each), noise[0]
+            noise = noise[0]
+            told: dict[str, Any] = dict(sounds[0].each)
         else:
             told = {name: [dict(sound.each)[name] for sound in sounds] for name, _ in sounds[0].each}
         found = self.called(self.pipe, **dict(sounds[0].options), **told, generator=noise, output_type="np")

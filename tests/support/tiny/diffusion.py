@@ -309,7 +309,7 @@ def roberta_tokenizer() -> Any:
 
 
 def audioldm(folder: Path) -> None:
-    """An AudioLDM 2 of one channel at 800 samples a second, its language model saved as the famous one's is."""
+    """An AudioLDM 2 at 800 samples a second, its language model saved as the famous one's is."""
     size = {**words.SIZE, "hidden_size": 8, "num_attention_heads": 1, "projection_dim": 8}
     hearing = {
         "spec_size": 8,
