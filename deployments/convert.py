@@ -93,6 +93,8 @@ def read(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict) or not content:
         raise ExpertError("The pickled weights are no table of tensors; choose a model with safetensors.")
+    if isinstance(content.get("model"), dict):  # a checkpoint of training
+        content = content["model"]
     seen: set[int] = set()
     tensors = {}
     for name, value in content.items():

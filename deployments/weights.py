@@ -10,6 +10,18 @@ from deployments.errors import ExpertError
 STEMS = {"diffusion_pytorch_model": "diffusion_pytorch_model", "model": "pytorch_model"}
 """Names of weights in safetensors, and of the same as pickles, that diffusers and transformers look for."""
 
+DETECTORS = frozenset(
+    (
+        "ControlNetHED.pth",
+        "mlsd_large_512_fp32.pth",
+        "body_pose_model.pth",
+        "hand_pose_model.pth",
+        "facenet.pth",
+        "scannet.pt",
+    )
+)
+"""Pickles of controlnet_aux's detectors (soft edges, straight lines, poses, normals), wherever they lie."""
+
 VARIANTS = ("fp16", "bf16", "fp32")
 """Marks of weights in another precision, in the order they are taken where the plain ones are missing."""
 
@@ -92,8 +104,16 @@ def weights(names: Collection[str], components: Sequence[str] | None = None) -> 
     if components is None:
         found.links.update(_others(names))
     if not found.links and not found.pickles:
+        found.pickles.update(_detectors(names))
+    if not found.links and not found.pickles:
         raise ExpertError(_none_for(names, "it"))
     return found
+
+
+def _detectors(names: Collection[str]) -> dict[str, str]:
+    """The weights of control maps' detectors, each under its own name as safetensors."""
+    paths = [PurePosixPath(name) for name in sorted(names)]
+    return {f"{path.stem}.safetensors": str(path) for path in paths if path.name in DETECTORS}
 
 
 def _of_folder(here: Collection[str]) -> Selection:

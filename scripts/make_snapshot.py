@@ -84,6 +84,8 @@ class Note(BaseModel):
         license: its license's short name, where the facts spell it out.
         gated: whether it is gated, where the facts are silent.
         chat: whether a text generator takes instructions.
+        revision: see ``ModelCard.revision``.
+        requires: see ``ModelCard.requires``.
         parts: see ``ModelCard.parts``.
         defaults: see ``ModelCard.defaults``.
         spare_weights: see ``ModelCard.spare_weights``.
@@ -103,6 +105,8 @@ class Note(BaseModel):
     license: str | None = None
     gated: bool | None = None
     chat: bool = True
+    revision: str | None = None
+    requires: tuple[str, ...] = ()
     parts: dict[str, str] = Field(default_factory=dict)
     defaults: dict[str, str] = Field(default_factory=dict)
     spare_weights: tuple[str, ...] = ()
@@ -203,6 +207,8 @@ def _card(row: Row, tasks: tuple[str, ...], note: Note) -> ModelCard:
         repo_bytes=row.get("repo_bytes"),
         safetensors=row["safetensors"],
         source=_source(row),
+        revision=note.revision,
+        requires=note.requires,
         parts=note.parts,
         defaults=note.defaults,
         spare_weights=note.spare_weights,

@@ -35,6 +35,7 @@ os.environ |= {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.05",
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    "OMP_WAIT_POLICY": "PASSIVE",  # many small models share few cores: threads that spin would starve them
     "HF_ENDPOINT": f"http://127.0.0.1:{_HUB_PORT}",
     "HF_HOME": f"{_HOME}/hf",
     "HF_HUB_DISABLE_XET": "1",

@@ -66,7 +66,7 @@ def load_model(
             local_files_only=True,
             **options,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except Exception as error:  # a model of another kind may break its class in any way
         raise ExpertError(f"The model cannot be loaded: {_told(error)}") from error
     check_report(type(model).__name__, report, model, spare)
     return model.eval()

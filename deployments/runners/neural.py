@@ -1,5 +1,6 @@
 """What the runners of neural networks share: where weights come from, batches, stops, memory, warm-up."""
 
+import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -45,6 +46,8 @@ class NeuralRunner(Runner):
 
         """
         super().load(card, device)
+        # Read when torch is imported: threads that spin while they wait starve the other models of a node.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self.folder, self.parts = checkpoint.folders(card, self.token)
         checkpoint.go_offline()
         self._quiet()

@@ -65,6 +65,7 @@ _EXTRAS = {
     "scipy": "models",
     "controlnet_aux": "annotators",
     "torchvision": "annotators",
+    "timm": "annotators",
 }
 
 

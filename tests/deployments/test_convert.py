@@ -70,6 +70,12 @@ def test_views_halves_and_scalars_keep_their_values(tmp_path: Path) -> None:
         assert value.dtype == again[name].dtype
 
 
+def test_of_a_checkpoint_of_training_the_model_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "scannet.pt"
+    torch.save({"model": {"a": torch.ones(2)}, "epoch": 3}, path)
+    assert list(convert.read(path)) == ["a"]
+
+
 def test_shards_get_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convert, "alone", lambda: None)
     monkeypatch.setattr(sys, "addaudithook", lambda _: None)

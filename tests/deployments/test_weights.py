@@ -66,6 +66,15 @@ INDEX = "model.safetensors.index.json"
         ),
         (("pytorch_lora_weights.safetensors",), {"pytorch_lora_weights.safetensors": ""}, {}),
         (("model.skops", "model.pkl"), {"model.skops": ""}, {}),
+        (
+            ("ControlNetHED.pth", "scannet.pt", "clip_g.pth", "annotator/ckpts/body_pose_model.pth"),
+            {},
+            {
+                "ControlNetHED.safetensors": "ControlNetHED.pth",
+                "scannet.safetensors": "scannet.pt",
+                "body_pose_model.safetensors": "annotator/ckpts/body_pose_model.pth",
+            },
+        ),
     ],
 )
 def test_one_set_of_weights(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tests.support.expert_models import Published, published
-from tests.support.tiny import Builder, audio, captions, diffusion, films, tabular, text, vision
+from tests.support.tiny import Builder, audio, captions, diffusion, films, speech, tabular, text, vision
 
 HF = "transformers"
 DIFFUSERS = "diffusers"
@@ -45,9 +45,9 @@ GROUPS: Mapping[str, tuple[Published, ...]] = {
     "sounds": (
         published(audio.whisper, HF, "automatic-speech-recognition"),
         published(audio.classifier, HF, "audio-classification"),
-        published(audio.vits, HF, "text-to-speech"),
-        published(audio.speecht5_voices, HF, "audio-to-audio", parts={"vocoder": audio.vocoder}),
-        published(audio.musicgen, HF, "text-to-audio"),
+        published(speech.vits, HF, "text-to-speech"),
+        published(speech.speecht5_voices, HF, "audio-to-audio", parts={"vocoder": speech.vocoder}),
+        published(speech.musicgen, HF, "text-to-audio"),
     ),
     "drawing": (
         published(diffusion.stable, DIFFUSERS, "text-to-image"),
@@ -75,11 +75,11 @@ FURTHER: Mapping[str, tuple[Builder, ...]] = {
     "zero-shot-classification": (text.bart_judge,),
     "feature-extraction": (text.last_token,),
     "sentence-similarity": (text.last_token,),
-    "summarization": (text.t5,),
+    "summarization": (text.t5, text.pegasus),
     "translation": (text.marian, text.nllb, text.m2m100, text.mbart50, text.madlad),
     "text-generation": (text.gpt2,),
     "table-question-answering": (text.tapex,),
-    "tabular-classification": (tabular.boosted, tabular.machine, tabular.neighbours),
+    "tabular-classification": (tabular.boosted, tabular.machine),
     "object-detection": (vision.detr, vision.rt_detr),
     "zero-shot-image-classification": (vision.siglip,),
     "zero-shot-object-detection": (vision.owl2, vision.grounding),
@@ -92,13 +92,14 @@ FURTHER: Mapping[str, tuple[Builder, ...]] = {
     "depth-estimation": (vision.glpn, vision.depth_anything, vision.zoedepth),
     "image-to-image": (vision.swin2sr, diffusion.stable, diffusion.kontext),
     "image-to-text": (captions.blip2, captions.git, captions.vit_gpt2, captions.trocr, captions.llava),
-    "visual-question-answering": (captions.blip_answers, captions.blip2, captions.llava),
+    "visual-question-answering": (captions.blip_answers, captions.blip2, captions.git, captions.llava),
     "document-question-answering": (captions.donut, captions.llava),
+    "image-text-to-text": (captions.qwen_vl, captions.paligemma),
     "video-classification": (vision.timesformer,),
-    "automatic-speech-recognition": (audio.ctc, audio.parakeet, audio.parakeet_tdt),
+    "automatic-speech-recognition": (audio.ctc, audio.parakeet, audio.parakeet_tdt, audio.moonshine),
     "audio-classification": (audio.spectrograms,),
-    "text-to-speech": (audio.speecht5,),
-    "audio-to-audio": (audio.seamless,),
+    "text-to-speech": (speech.speecht5, speech.bark),
+    "audio-to-audio": (speech.seamless,),
     "text-to-audio": (diffusion.stable_audio, diffusion.audioldm),
     "text-to-image": (diffusion.stable_xl, diffusion.flux),
     **{

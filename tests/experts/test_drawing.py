@@ -1,0 +1,113 @@
+"""Five modalities in one run, many drawings at once, and models of the wrong kind, on a cluster."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from deployments import fleet
+from tests.experts.media import same
+from tests.support.expert_models import Desk, published, serving
+from tests.support.hub import FakeHub
+from tests.support.tiny import captions, diffusion, films, speech, text, vision
+
+PROMPT = "a red house on a hill in paris"
+MODELS = (
+    published(diffusion.stable, "diffusers", "text-to-image", id="tiny/drawer"),
+    published(captions.blip, "transformers", "image-to-text", id="tiny/captioner"),
+    published(text.t5, "transformers", "translation", id="tiny/translator"),
+    published(speech.vits, "transformers", "text-to-speech", id="tiny/speaker"),
+    published(vision.dpt, "transformers", "depth-estimation", id="tiny/measurer"),
+    published(
+        diffusion.controlnet,
+        "diffusers",
+        "depth-text-to-image",
+        id="tiny/guided",
+        parts={"base": diffusion.stable},
+    ),
+    published(films.stable_video, "diffusers", "image-to-video", id="tiny/mover"),
+)
+
+
+@pytest.fixture(scope="module")
+def desk(hub: FakeHub, product: str) -> Iterator[Desk]:
+    with serving(hub, MODELS) as made:
+        yield made
+
+
+async def test_five_modalities_in_one_run(desk: Desk) -> None:
+    quick = {"steps": "2", "seed": "1"}
+    ran = await desk.run(
+        {"task": "text-to-image", "id": 0, "args": {"text": PROMPT, **quick}},
+        {"task": "image-to-text", "id": 1, "args": {"image": "<GENERATED>-0"}},
+        {
+            "task": "translation",
+            "id": 2,
+            "args": {"text": "the house: <GENERATED>-1", "target_language": "French"},
+        },
+        {"task": "text-to-speech", "id": 3, "args": {"text": "hello <GENERATED>-2", "seed": "1"}},
+        {"task": "depth-estimation", "id": 4, "args": {"image": "<GENERATED>-0"}},
+        {
+            "task": "depth-text-to-image",
+            "id": 5,
+            "args": {"text": PROMPT, "image": "<GENERATED>-4", **quick},
+        },
+        {"task": "image-to-video", "id": 6, "args": {"image": "<GENERATED>-5", "frames": "2", **quick}},
+    )
+    for task in range(7):
+        ran.one(task)
+    drawn = ran.image(0).pixels
+    assert ran.one(1).text
+    assert ran.one(2).text
+    assert ran.audio(3).samples.size
+    assert ran.image(4).pixels.shape[:2] == drawn.shape[:2]
+    assert not same(ran.image(5), ran.image(0))
+    assert len(ran.video(6).frames) == 2
+    for task in (0, 3, 4, 5, 6):
+        assert ran.one(task).artifacts[0].path in ran.answer
+
+
+def _wishes() -> list[dict[str, Any]]:
+    """Thirty-two drawings of mixed steps, seeds, sizes and guidance."""
+    return [
+        {
+            "text": f"{PROMPT} {number}",
+            "seed": str(number % 5),
+            "steps": str(2 + number % 3),
+            "guidance": ("1", "7.5")[number % 2],
+            "width": ("64", "96")[number % 4 // 2],
+        }
+        for number in range(32)
+    ]
+
+
+async def test_thirty_two_mixed_drawings_at_once_are_as_one_by_one(desk: Desk) -> None:
+    wishes = _wishes()
+    together = await desk.run(
+        *({"task": "text-to-image", "id": n, "args": wish} for n, wish in enumerate(wishes))
+    )
+    alone = [(await desk.ask("text-to-image", **wish)).image() for wish in wishes]
+    wrong = [n for n, picture in enumerate(alone) if not same(together.image(n), picture)]
+    assert wrong == []
+    assert not same(alone[0], alone[1]), "they differ from each other"
+
+
+def test_models_of_the_wrong_kind_are_refused_when_they_are_deployed(hub: FakeHub, product: str) -> None:
+    pairs = (
+        published(text.t5, "transformers", "text-generation", id="tiny/wrong-t5"),
+        published(text.encoder, "transformers", "text-classification", id="tiny/wrong-bert"),
+        published(captions.blip_answers, "transformers", "image-to-text", id="tiny/wrong-blip"),
+    )
+    for pair in pairs:
+        pair.publish(hub)
+    cards = [pair.card for pair in pairs]
+    try:
+        failed = fleet.run(fleet.targets(cards))
+    finally:
+        for card in cards:
+            fleet.undeploy(card)
+    t5, bert, blip = (failed[fleet.app_name(card)] for card in cards)
+    assert "T5ForConditionalGeneration cannot do text-generation" in t5
+    assert "missing: classifier.bias, classifier.weight" in bert
+    assert "BlipForConditionalGeneration" in blip
+    assert "unexpected: " in blip
