@@ -74,11 +74,7 @@ class Speaker(NeuralRunner):
 
     def ready(self, item: Input) -> Spoken:
         """The sentences, the voice and the seed; a voice that is not there is refused."""
-        spoken = [
-            part
-            for sentence in sentences.split(text_of(item))
-            for part in textwrap.wrap(sentence, self._longest, break_on_hyphens=False)
-        ]
+        spoken = _breaths(text_of(item), self._longest, joined=self._kind == "bark")
         if self._kind == "vits":
             spoken = [part for part in spoken if self._tokenizer.prepare_for_tokenization(part)[0].strip()]
         if not spoken:
@@ -157,6 +153,21 @@ class Speaker(NeuralRunner):
                 f"{self.card.id} reads phonemes; install the package phonemizer and espeak, or use an MMS "
                 "model."
             )
+
+
+def _breaths(text: str, longest: int, *, joined: bool) -> list[str]:
+    """Sentences, those that are too long cut between words, or ``joined`` up to ``longest`` letters.
+
+    Bark takes another voice for each, so that there they had better be few.
+    """
+    breaths: list[str] = []
+    for sentence in sentences.split(text):
+        for part in textwrap.wrap(sentence, longest, break_on_hyphens=False):
+            if joined and breaths and len(breaths[-1]) + len(part) < longest:
+                breaths[-1] += f" {part}"
+            else:
+                breaths.append(part)
+    return breaths
 
 
 class Voices:

@@ -51,6 +51,7 @@ class VoiceConverter(NeuralRunner):
         self._rate = int(self._extractor.sampling_rate)
         if self._seamless:
             self._model = self.load_model(transformers.SeamlessM4Tv2ForSpeechToSpeech, spare=_SPARE)
+            self._model.vocoder.float()  # half precision can be heard
             self.stoppable(self._model.text_decoder)
             self._made_rate = int(self._model.config.sampling_rate)
             return

@@ -8,6 +8,7 @@ import pytest
 
 from deployments.errors import ExpertError, InputError, StoppedError
 from deployments.media import Audio
+from deployments.result import Input
 from deployments.runners.base import Runner
 from tests.support.neural import ask, ask_all, opened, shared
 from tests.support.tiny import audio, speech, text, tiny
@@ -101,6 +102,12 @@ def test_a_text_longer_than_the_model_reads_at_once_is_read_whole() -> None:
         spoken(runner, "the cat sat on a mat and " * 6),
     )
     assert len(long.samples) > 2.5 * len(short.samples)
+
+
+def test_bark_says_short_sentences_in_one_breath_and_so_in_one_voice() -> None:
+    runner: Any = speaker(speech.bark)
+    ready = runner.ready(Input(TASK, {"text": "The cat sat. " * 20, "seed": "1"}))
+    assert [len(breath) for breath in ready[0]] == [155, 103]
 
 
 def test_what_a_voice_cannot_read_is_left_out_or_refused() -> None:
