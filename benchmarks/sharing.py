@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks import shapes
 from benchmarks.sides import GIB, MODELS, Plan, Served
 from controller.failure import root
+from deployments import fleet
 from deployments.memory import CONTEXT_BYTES
 from deployments.runners.generation import Prompt, Writer
 from model_catalog.errors import HuggingGPTError
@@ -17,8 +18,8 @@ SHARES = {"chat": 6.0, "sd15": 10.0}
 """GiB of the experts that share a GPU: enough for batches, too little for the longest text."""
 
 TOO_MUCH = {"full": 30_000, "tiny": 500}
-"""Rare letters, four tokens each, of a text that takes more memory than ``SHARES`` gives: more than 5 GiB for
-the inner states of one layer, where 3 are left."""
+"""Rare letters, of four tokens each, of a text that needs more memory than ``SHARES`` gives: 3.7 GiB for its
+keys and values and over 5 GiB inside a layer, where 3 are left."""
 
 
 class Hungry(Writer):
@@ -46,8 +47,10 @@ async def share(plan: Plan) -> dict[str, Any]:
         runner = "benchmarks.sharing:Hungry" if name == "chat" and plan.total is None else ""
         experts[name] = Served(name, folder, plan, part, runner)
     try:
-        await asyncio.gather(*(expert.open() for expert in experts.values()))
+        # Serve cannot deploy from two threads at once, so that both are deployed in one go.
+        await asyncio.to_thread(fleet.deploy, [expert.card for expert in experts.values()])
         for expert in experts.values():
+            expert.connect()
             await expert.run(range(2))
         alone = {name: (await expert.run(plan.numbers(MODELS[name])))[0] for name, expert in experts.items()}
         busy = await _both(experts, plan)

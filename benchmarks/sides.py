@@ -66,7 +66,7 @@ class Plan:
 
     def batch_of(self, model: Model) -> int:
         """Inputs of one model call."""
-        return self.batch or (model.batch if self.size == "full" else 4)
+        return self.batch or (model.batch if self.size == "full" else 2)
 
     def numbers(self, model: Model) -> range:
         """The inputs of a round: whole batches."""
@@ -84,7 +84,7 @@ class Served:
     def __init__(self, name: str, folder: Path, plan: Plan, share: float, runner: str = "") -> None:
         model = MODELS[name]
         self._name, self._model, self._plan = name, model, plan
-        self._card = ModelCard(
+        self.card = ModelCard(
             id=f"bench/{name}",
             tasks=(model.task,),
             runner=runner or model.runner,
@@ -98,8 +98,12 @@ class Served:
 
     async def open(self) -> None:
         """Deploy it."""
-        await asyncio.to_thread(fleet.deploy, [self._card])
-        self._app = serve.get_app_handle(fleet.app_name(self._card))
+        await asyncio.to_thread(fleet.deploy, [self.card])
+        self.connect()
+
+    def connect(self) -> None:
+        """Use the application, which is up."""
+        self._app = serve.get_app_handle(fleet.app_name(self.card))
         if self._name == "whisper":
             self._sounds = [ray.put(Result(audio=Audio(wave, RATE))) for wave in recordings()]
 
@@ -141,7 +145,7 @@ class Served:
 
     async def close(self) -> None:
         """Give its share back."""
-        await asyncio.to_thread(fleet.undeploy, self._card)
+        await asyncio.to_thread(fleet.undeploy, self.card)
 
 
 class Direct:
