@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.errors import ExpertError, InputError
+from deployments.errors import ExpertError
 from deployments.result import Input, Result
 from deployments.runners import pooling
+from deployments.runners.lists import several
 from deployments.runners.single import text_of
-from deployments.runners.textual import TextRunner, listed
+from deployments.runners.textual import TextRunner
 
 _HEADS = (
     "*cls.*",
@@ -123,21 +124,6 @@ class Embedder(TextRunner):
             for place, vector in zip(places, value[0].cpu(), strict=True):
                 found[place] = vector
         return torch.stack(found)
-
-
-def several(item: Input, name: str = "text2") -> list[str]:
-    """The texts under a name: a JSON list, or one a line.
-
-    Raises:
-        InputError: there are none.
-
-    """
-    text = text_of(item, name)
-    texts = [part.strip() for part in listed(text) or text.splitlines()]
-    texts = [part for part in texts if part]
-    if not texts:
-        raise InputError(f"{item.task} needs words under {name!r}; give it a text, or several, one a line.")
-    return texts
 
 
 def _vector(vector: Any) -> Result:

@@ -1,6 +1,5 @@
 """What the runners of vision models share: pictures made ready, batches of one shape, findings in words."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,6 @@ from deployments.runners.single import image_of
 _LOOKED_AT = 2**22  # pixels; more than any model here looks at, and few enough for float copies
 _NARROWEST = 50  # times as long as wide; a narrower one would vanish when it is made smaller
 _ARTICLE = re.compile(r"^(an?|the)\s+(?=\S)", re.IGNORECASE)
-_LABELS, _LABEL_LENGTH = 100, 200
 _IRREGULAR = {"person": "people", "knife": "knives", "mouse": "mice", "sheep": "sheep", "fish": "fish"}
 _IRREGULAR |= {name: name for name in ("scissors", "skis", "broccoli")}
 
@@ -165,30 +163,6 @@ def alone(outputs: Any, index: int) -> Any:
             part = value[index : index + 1]
             made[name] = part.float() if part.is_floating_point() else part
     return type(outputs)(**made)
-
-
-def labels_of(item: Input) -> tuple[str, ...]:
-    """The labels of a request, parted by commas or as a JSON list, each once.
-
-    Raises:
-        InputError: there are none, too many, or too long ones.
-
-    """
-    written = item.text("labels").strip()
-    names: Iterable[Any] = written.replace("\n", ",").split(",")
-    if written.startswith("["):
-        try:
-            names = json.loads(written)
-        except ValueError:
-            names = written.strip("[]").split(",")
-    labels = tuple(dict.fromkeys(name for name in (" ".join(str(entry).split()) for entry in names) if name))
-    if not labels:
-        raise InputError(f"{item.task} needs words under 'labels', such as: cat, dog.")
-    if len(labels) > _LABELS or any(len(label) > _LABEL_LENGTH for label in labels):
-        raise InputError(
-            f"{item.task} takes at most {_LABELS} labels of {_LABEL_LENGTH} characters; give it fewer."
-        )
-    return labels
 
 
 def inside(box: Sequence[float], shape: tuple[int, int]) -> dict[str, int]:

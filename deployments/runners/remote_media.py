@@ -8,7 +8,8 @@ import numpy as np
 
 from deployments.errors import InputError
 from deployments.result import Result
-from deployments.runners.pictures import Seen, labels_of
+from deployments.runners.lists import labels_of
+from deployments.runners.pictures import Seen
 from deployments.runners.remote_asking import Ask, medium, ranked, said, score_of, several
 from deployments.runners.remote_words import chatted
 from deployments.runners.segmentation import Part, described

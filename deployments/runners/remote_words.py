@@ -9,9 +9,9 @@ import numpy as np
 from deployments.errors import ExpertError, InputError
 from deployments.media import Table
 from deployments.result import Input, Result
+from deployments.runners.lists import labels_of
 from deployments.runners.remote_asking import Ask, ranked, said, score_of, several
 from deployments.runners.remote_dialects import put
-from deployments.runners.textual import labels_of
 
 _THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _ANGLED = re.compile("roberta|bart|camembert|xlm|longformer|mpnet", re.IGNORECASE)

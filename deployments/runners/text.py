@@ -7,8 +7,9 @@ from typing import Any
 from deployments.errors import ExpertError, InputError
 from deployments.result import Input, Result
 from deployments.runners.entities import Token, entities
+from deployments.runners.lists import labels_of
 from deployments.runners.single import text_of
-from deployments.runners.textual import TextRunner, labels_of
+from deployments.runners.textual import TextRunner
 
 _TOP = 5  # labels told, the best first
 _OVERLAP = 4  # neighbouring windows share this part of a window: a quarter
@@ -205,11 +206,11 @@ class ZeroShotClassifier(TextRunner):
         self._denied = (against or [index for index in names if index != self._entailed])[0]
         self._hypothesis = self.card.defaults.get("hypothesis_template", _HYPOTHESIS)
 
-    def ready(self, item: Input) -> tuple[str, list[str]]:
+    def ready(self, item: Input) -> tuple[str, tuple[str, ...]]:
         """The text and its labels."""
         return text_of(item), labels_of(item)
 
-    def infer(self, items: Sequence[tuple[str, list[str]]]) -> list[Result]:
+    def infer(self, items: Sequence[tuple[str, tuple[str, ...]]]) -> list[Result]:
         """Every label with its score, the best first; the scores of several labels add up to 1."""
         pairs = [(text, self._hypothesis.replace("{}", label)) for text, labels in items for label in labels]
         encoded = self.tokenizer(
@@ -226,7 +227,7 @@ class ZeroShotClassifier(TextRunner):
             start += len(labels)
         return results
 
-    def _sorted(self, labels: list[str], logits: Any) -> Result:
+    def _sorted(self, labels: Sequence[str], logits: Any) -> Result:
         if len(labels) == 1:  # whether it is so at all
             scores = logits[:, [self._denied, self._entailed]].softmax(-1)[:, 1].tolist()
         else:

@@ -1,15 +1,12 @@
 """What runners of text models share: the model and its tokenizer, how much they read at once, batches."""
 
-import json
-import re
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
-from deployments.errors import ExpertError, InputError
+from deployments.errors import ExpertError
 from deployments.result import Input
 from deployments.runners import examples
 from deployments.runners.neural import NeuralRunner
-from deployments.runners.single import text_of
 from model_catalog.tasks import TASKS
 
 _UNTOLD = 100_000_000  # tokenizers tell 1e30 where they know no limit
@@ -116,29 +113,3 @@ def window(model: Any, tokenizer: Any) -> int:
     ]
     limits.append(tokenizer.model_max_length)
     return min((int(limit) for limit in limits if limit < _UNTOLD), default=_USUAL)
-
-
-def labels_of(item: Input) -> list[str]:
-    """The labels under ``labels``: a JSON list, or separated by commas; each once, in order.
-
-    Raises:
-        InputError: there are none.
-
-    """
-    text = text_of(item, "labels").strip()
-    named = listed(text) or re.split(r"[,;\n]", text)
-    labels = list(dict.fromkeys(label.strip() for label in named if label.strip()))
-    if not labels:
-        raise InputError(f"{item.task} needs words under 'labels', separated by commas.")
-    return labels
-
-
-def listed(text: str) -> list[str] | None:
-    """A JSON list of texts written as one text, None where it is none."""
-    if not text.lstrip().startswith("["):
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, list) and all(isinstance(part, str) for part in value) else None

@@ -1,13 +1,12 @@
 """Likeness of texts by the words and letter groups they share."""
 
-import json
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deployments.errors import InputError
 from deployments.result import Input, Result
+from deployments.runners.lists import several
 from deployments.runners.single import SingleRunner, text_of
 from model_catalog.card import ModelCard
 
@@ -26,7 +25,7 @@ class TfIdf(SingleRunner):
 
     def answer(self, item: Input) -> Result:
         """One score for a single text under ``text2``, one a line (or list item) for several."""
-        source, others = text_of(item, "text1"), _several(item)
+        source, others = text_of(item, "text1"), several(item)
         scores = [round(float(score), 4) for score in self._scores(source, others)]
         if len(scores) == 1:
             return Result(text=f"similarity {scores[0]:.2f}", data={"score": scores[0]})
@@ -49,28 +48,3 @@ class TfIdf(SingleRunner):
         except ValueError:
             return None
         return np.asarray((vectors[1:] @ vectors[0].T).todense(), np.float64).ravel()
-
-
-def _several(item: Input) -> list[str]:
-    """The texts under ``text2``: a list, a JSON list, or one a line."""
-    value = item.args.get("text2")
-    if isinstance(value, str):
-        value = _listed(value) or value.splitlines()
-    texts = (
-        [text.strip() for text in value if isinstance(text, str)] if isinstance(value, list | tuple) else []
-    )
-    texts = [text for text in texts if text]
-    if not texts:
-        raise InputError(f"{item.task} needs words under 'text2'; give it a text, or several, one a line.")
-    return texts
-
-
-def _listed(text: str) -> list[str] | None:
-    """A JSON list of texts written as one text, None where it is none."""
-    if not text.lstrip().startswith("["):
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, list) and all(isinstance(text, str) for text in value) else None

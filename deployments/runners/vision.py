@@ -8,6 +8,7 @@ import numpy as np
 from deployments.errors import ExpertError, InputError
 from deployments.result import Input, Result
 from deployments.runners.drawing import boxed, filled
+from deployments.runners.lists import labels_of
 from deployments.runners.pictures import (
     PictureRunner,
     Seen,
@@ -15,7 +16,6 @@ from deployments.runners.pictures import (
     apart,
     counted,
     inside,
-    labels_of,
     seen,
 )
 

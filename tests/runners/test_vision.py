@@ -10,7 +10,8 @@ from deployments.errors import ExpertError, InputError, StoppedError
 from deployments.media import Image
 from deployments.result import Input, Result
 from deployments.runners.base import Runner
-from deployments.runners.pictures import apart, counted, inside, labels_of, plural
+from deployments.runners.lists import labels_of
+from deployments.runners.pictures import apart, counted, inside, plural
 from tests.support.neural import alike, ask, ask_all, opened, shared
 from tests.support.tiny import Builder, vision
 from tests.support.tiny.vision import mixed, photo
