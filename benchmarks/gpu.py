@@ -198,8 +198,8 @@ def main() -> None:
             logging_level="ERROR",
         )
         try:
-            logging.getLogger("ray.serve").setLevel(logging.WARNING)
-            serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
+            logging.getLogger("ray.serve").setLevel(logging.ERROR)
+            serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR"})
             where = f"{gpu[0]}, {gpu[1] / GIB:.0f} GiB" if gpu else "CPU; these figures mean nothing"
             print(f"{where}; {plan.steps} steps, {plan.tokens} tokens, {plan.rounds} rounds\n")
             titles = ("model", "unit", "batch", "expert", "plain", "ratio")
