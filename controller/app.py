@@ -43,9 +43,9 @@ class Ingress:
         """Called by Serve once the constructor is through."""
         return build(Backend(self._controller, ServeStore()))
 
-    async def refresh(self) -> None:
-        """Look up anew which experts run."""
-        await self._controller.refresh()
+    async def refresh(self, cards: Sequence[ModelCard] = ()) -> None:
+        """Look up anew which experts run; ``cards`` are those of experts that were just deployed."""
+        await self._controller.refresh(cards)
 
 
 def catalog(settings: Settings) -> Catalog:

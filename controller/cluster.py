@@ -3,11 +3,14 @@
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from controller.errors import ControllerError
 from controller.settings import Settings
+from deployments.errors import FleetError
+from deployments.placing import runs_elsewhere
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
 
@@ -32,30 +35,12 @@ def install(settings: Settings, address: str, experts: Sequence[str], gpu: float
         HuggingGPTError: an application did not become ready.
 
     """
-    if "RAY_AUTH_MODE" not in os.environ and _has_token():
-        os.environ["RAY_AUTH_MODE"] = "token"  # a cluster started with a token asks for it
-    import ray
-    from ray import serve
-    from ray.exceptions import AuthenticationError
+    with _connected(address):
+        from ray import serve
 
-    from controller import app
-    from deployments import fleet
-    from deployments.errors import FleetError
+        from controller import app
+        from deployments import fleet
 
-    _reach(address)
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    except AuthenticationError:
-        raise ControllerError(
-            f"The cluster at {address} asks for its token; put it into ~/.ray/auth_token or RAY_AUTH_TOKEN."
-        ) from None
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        said = str(error).partition("\n")[0]
-        raise ControllerError(
-            f"No Ray cluster answers at {address}, or it does not take this token: {said}"
-        ) from None
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # of this process alone
-    try:
         known = app.catalog(settings)
         if gpu is not None:
             known = Catalog([*known, *(_sized(known.get(model), gpu) for model in experts)])
@@ -73,13 +58,72 @@ def install(settings: Settings, address: str, experts: Sequence[str], gpu: float
             if failed:
                 told = "; ".join(f"{name} ({reason})" for name, reason in failed.items())
                 raise FleetError(f"The product is installed, but not every expert became ready: {told}.")
-    finally:
-        ray.shutdown()
     return [card.id for card in cards]
 
 
+def remove(settings: Settings, address: str, experts: Sequence[str]) -> list[str]:
+    """Remove experts from a cluster; their shares of GPUs are free again, their files stay on the nodes.
+
+    Returns:
+        The ids of the models removed.
+
+    Raises:
+        ControllerError: no cluster answers at ``address``, or one of the experts is not deployed there.
+        UnknownModelError: the catalog does not have one of them.
+
+    """
+    with _connected(address):
+        from ray import serve
+
+        from controller import app
+        from deployments import fleet
+
+        known = app.catalog(settings)
+        cards = [known.get(model) for model in experts]
+        there = serve.status().applications
+        for card in cards:
+            if fleet.app_name(card) not in there:
+                raise ControllerError(f"{card.id} is not deployed there; hugginggpt ps shows what is.")
+        for card in cards:
+            fleet.undeploy(card)
+    return [card.id for card in cards]
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[None]:
+    """A connection to a cluster, for a while.
+
+    Raises:
+        ControllerError: no cluster answers, or it does not take our token.
+
+    """
+    if "RAY_AUTH_MODE" not in os.environ and _has_token():
+        os.environ["RAY_AUTH_MODE"] = "token"  # a cluster started with a token asks for it
+    import ray
+    from ray.exceptions import AuthenticationError
+
+    _reach(address)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except AuthenticationError:
+        raise ControllerError(
+            f"The cluster at {address} asks for its token; put it into ~/.ray/auth_token or RAY_AUTH_TOKEN."
+        ) from None
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        said = str(error).partition("\n")[0]
+        raise ControllerError(
+            f"No Ray cluster answers at {address}, or it does not take this token: {said}"
+        ) from None
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # of this process alone
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 def _sized(card: ModelCard, gpu: float) -> ModelCard:
-    return card.model_copy(update={"gpu": gpu})
+    """The card with another share; a model that is served elsewhere holds none."""
+    return card if runs_elsewhere(card) else card.model_copy(update={"gpu": gpu})
 
 
 def _reach(address: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -23,10 +23,14 @@ from controller.responder import Responder
 from controller.selector import Fleet, Selector
 from controller.settings import Settings
 from deployments.errors import NotFoundError
+from model_catalog.card import ModelCard
 from model_catalog.errors import HuggingGPTError
 from model_catalog.tasks import Modality
 
 logger = logging.getLogger("ray.serve")
+
+STARTING_S = 2.0
+"""How often it is looked whether experts that were starting run."""
 
 _GRACE_S = 5.0
 """What is left for the answer when every task has ended at the run's deadline."""
@@ -42,8 +46,8 @@ _READ_AS = {
 class Cluster(Experts, Protocol):
     """What a controller needs of a cluster."""
 
-    async def refresh(self) -> Fleet:
-        """Look up which experts run."""
+    async def refresh(self, cards: Sequence[ModelCard] = ()) -> Fleet:
+        """Look up which experts run; ``cards`` are those of experts that were just deployed."""
         ...
 
     async def experts(self) -> list[dict[str, Any]]:
@@ -110,15 +114,27 @@ class Controller:
         self._responder = responder
         self._meter = meter
         selector.look = self.refresh
+        self._watch: asyncio.Task[None] | None = None
 
     @property
     def brain(self) -> str:
         """What plans and answers."""
         return self._planner.name
 
-    async def refresh(self) -> None:
-        """Look up anew which experts run."""
-        self.selector.fleet = await self.cluster.refresh()
+    async def refresh(self, cards: Sequence[ModelCard] = ()) -> None:
+        """Look up anew which experts run; ``cards`` are those of experts that were just deployed."""
+        self.selector.see(await self.cluster.refresh(cards))
+        if self.selector.fleet.starting and (self._watch is None or self._watch.done()):
+            self._watch = asyncio.create_task(self._await_starting())
+
+    async def _await_starting(self) -> None:
+        """Look again now and then while experts start: Serve tells nobody when one is ready."""
+        while self.selector.fleet.starting:
+            await asyncio.sleep(STARTING_S)
+            try:
+                self.selector.see(await self.cluster.refresh())
+            except Exception:
+                logger.warning("what runs could not be asked", exc_info=True)
 
     def starting(self) -> list[str]:
         """The experts that were deployed with the controller and have neither come up nor failed yet."""

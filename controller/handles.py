@@ -5,7 +5,7 @@ makes Serve send values through the caller (Ray 2.60).
 """
 
 import asyncio
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
@@ -16,6 +16,7 @@ from controller.errors import StoreError
 from controller.selector import Fleet
 from deployments import fleet
 from deployments.account import Artifact
+from deployments.fleet import ExpertStatus
 from deployments.placing import runs_elsewhere
 from deployments.result import Call
 from model_catalog.card import ModelCard
@@ -73,34 +74,57 @@ class ServeExperts:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._strangers: set[str] = set()
         self._handles: dict[str, DeploymentHandle] = {}
         self._artifacts = serve.get_app_handle(fleet.ARTIFACTS).options(_by_reference=True)
 
-    async def refresh(self) -> Fleet:
-        """Look up which experts run; off the event loop, since Serve blocks."""
-        return await asyncio.to_thread(self._refresh)
+    async def refresh(self, cards: Sequence[ModelCard] = ()) -> Fleet:
+        """Look up which experts run; off the event loop, since Serve blocks.
 
-    def _refresh(self) -> Fleet:
-        apps = fleet.status()
+        Args:
+            cards: those of experts that were just deployed; they count above the catalog's.
+
+        """
+        apps = await asyncio.to_thread(fleet.status)
+        known = {fleet.app_name(card) for card in (*self._catalog, *cards)} | self._strangers
+        unknown = [app.app for app in apps.values() if app.app not in known and fleet.serving(app)]
+        asked = await asyncio.gather(*map(self._card_of, unknown))
+        learned = (*cards, *(card for card in asked if card is not None))
+        if learned:
+            self._catalog = Catalog([*self._catalog, *learned])
+        return await asyncio.to_thread(self._fleet, apps, learned)
+
+    async def _card_of(self, app: str) -> ModelCard | None:
+        """The card of an expert that was deployed while nobody told us; None for another's application."""
+        try:
+            handle: DeploymentHandle = serve.get_app_handle(app).options(method_name="card")
+            async with asyncio.timeout(STORE_S):
+                card: ModelCard = await handle.remote()
+        except Exception:
+            self._strangers.add(app)
+            return None
+        return card
+
+    def _fleet(self, apps: Mapping[str, ExpertStatus], learned: tuple[ModelCard, ...]) -> Fleet:
         running, starting, obstacles = set(), set(), {}
         for card in self._catalog:
             app = apps.get(fleet.app_name(card))
             if app is not None and fleet.serving(app):
                 running.add(card.id)
-                if card.id not in self._handles:
+                if app.app not in self._handles:
                     handle = serve.get_app_handle(app.app)
-                    self._handles[card.id] = handle.options(method_name="infer", _by_reference=True)
+                    self._handles[app.app] = handle.options(method_name="infer", _by_reference=True)
             elif app is not None:
                 if app.status in ("DEPLOYING", "NOT_STARTED"):
                     starting.add(card.id)
                 obstacles[card.id] = f"its deployment is {app.status}: {app.message[:200]}"
             elif (reason := fleet.obstacle(card)) is not None:
                 obstacles[card.id] = reason
-        return Fleet(frozenset(running), frozenset(starting), obstacles)
+        return Fleet(frozenset(running), frozenset(starting), obstacles, learned)
 
     def infer(self, card: ModelCard, call: Call, upstream: Sequence[Response]) -> Response:
         """See ``Experts``."""
-        return ServeResponse(self._handles[card.id].remote(call, *map(_inner, upstream)))
+        return ServeResponse(self._handles[fleet.app_name(card)].remote(call, *map(_inner, upstream)))
 
     def fetch(self, path: str) -> Response:
         """See ``Experts``."""

@@ -34,12 +34,14 @@ class Fleet:
         running: ids of the models whose experts take calls.
         starting: ids of the models whose experts are being started.
         obstacles: why other models cannot run, by id, as parts of a sentence.
+        learned: cards of experts that the catalog does not have, or not so.
 
     """
 
     running: frozenset[str] = frozenset()
     starting: frozenset[str] = frozenset()
     obstacles: Mapping[str, str] = field(default_factory=dict)
+    learned: tuple[ModelCard, ...] = ()
 
     def obstacle(self, card: ModelCard) -> str:
         """Why a model cannot run now."""
@@ -72,6 +74,12 @@ class Selector:
         self.look: Callable[[], Awaitable[None]] | None = None
         self._looking: asyncio.Future[None] | None = None
         self._looked = 0.0
+
+    def see(self, fleet: Fleet) -> None:
+        """Take in what runs now, and the cards of what is new."""
+        if fleet.learned:
+            self.catalog = Catalog([*self.catalog, *fleet.learned])
+        self.fleet = fleet
 
     async def look_again(self) -> None:
         """Ask once more what runs, as after a failure; many askers at once make one look."""

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -93,6 +94,8 @@ class Expert:
     def _load(self) -> str:
         device = memory.device(self._card.gpu)
         self._runner.load(self._card, device)
+        if not isinstance(self._runner, AsyncRunner):
+            self._runner.token = None
         self._runner.warm_up()
         return device
 
@@ -112,6 +115,10 @@ class Expert:
 
     def _figures(self) -> Figures:
         return Figures(self._card.id, self._device, self._load_s, memory.peak(self._device))
+
+    async def card(self) -> ModelCard:
+        """The card it was deployed with, for a controller that does not know it."""
+        return self._card
 
     async def figures(self) -> Figures:
         """What this replica has measured of itself so far."""
@@ -236,6 +243,10 @@ class Expert:
                 raise ExpertError(f"{self._card.id} gave {len(answers)} answers to {len(wanted)} inputs.")
         except Exception as error:  # a model may raise anything; the caller gets it in our words
             answers = [error] * len(wanted)
+        except BaseException as error:  # such as a panic of a library; the thread and the others go on
+            logger.error("%s met %r", self._card.id, error)
+            failure = ExpertError(f"{self._card.id} failed with {type(error).__name__}; ask again.")
+            answers = [failure] * len(wanted)
         finally:
             with self._lock:
                 self._running = ()
@@ -268,6 +279,7 @@ class Expert:
             logger.warning("%s: %s", where, error.message)
             return error
         logger.error(where, exc_info=error)
+        traceback.clear_frames(error.__traceback__)  # they may hold tensors
         name = type(error).__name__
         return ExpertError(f"{self._card.id} failed with {name}; its replica's log has the details.")
 
@@ -280,12 +292,14 @@ class Expert:
                 self._runner.stop()
 
     def check_health(self) -> None:
-        """Called by Serve; a model that ignores a stop is replaced, so that its GPU share comes back.
+        """Called by Serve; a model that ignores a stop or has lost its GPU is replaced.
 
         Raises:
-            ExpertError: the model thread is stuck in a call that nobody waits for.
+            ExpertError: the model thread is stuck in a call that nobody waits for, or cannot go on.
 
         """
+        if self._runner.broken:
+            raise ExpertError(f"{self._card.id} has lost its device; its replica is replaced.")
         with self._lock:
             dropped_at = self._dropped_at
         if dropped_at is not None and time.monotonic() - dropped_at > STUCK_S:

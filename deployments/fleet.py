@@ -21,8 +21,9 @@ from deployments.artifacts import Artifacts
 from deployments.errors import ExpertError, FleetError
 from deployments.expert import Expert
 from deployments.media import Limits
+from deployments.placing import runs_elsewhere
 from deployments.runners.registry import available, extra_of, missing, resolve
-from deployments.runners.routing import runner_of
+from deployments.runners.routing import ROUTES, runner_of
 from model_catalog.card import NO_RUNNER, ModelCard
 
 logger = logging.getLogger("ray.serve")
@@ -65,6 +66,8 @@ def app_name(card: ModelCard) -> str:
 def obstacle(card: ModelCard) -> str | None:
     """Why this machine cannot run a model, as a part of a sentence; None where it can."""
     runner = runner_of(card)
+    if runner is None and not card.library:
+        return f"its card names no library; give it one of {', '.join(ROUTES)}"
     if runner is None or not available(runner):
         return NO_RUNNER
     absent = missing(card)
@@ -99,7 +102,13 @@ def expert_app(
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=DRAIN_S,
     )
-    return deployment.bind(pinned(card, token), limits, token)
+    return deployment.bind(pinned(card, token), limits, token if _asks_hub(card) else None)
+
+
+def _asks_hub(card: ModelCard) -> bool:
+    """Whether a replica needs the Hub's token: to fetch its model, or to ask it elsewhere."""
+    runner = runner_of(card)
+    return runner is not None and (runs_elsewhere(card) or resolve(runner).checkpoint)
 
 
 def artifacts_app(
@@ -164,17 +173,20 @@ def deploy(cards: Sequence[ModelCard], limits: Limits | None = None, token: Secr
         FleetError: this machine cannot run one of them, or one did not become ready.
 
     """
-    if failed := run(targets(cards, limits, token)):
+    if failed := run(targets(cards, limits, token), cards=cards):
         told = "; ".join(f"{name} ({reason})" for name, reason in failed.items())
         raise FleetError(f"Not every expert became ready: {told}.")
 
 
-def run(apps: Sequence[serve.RunTarget], seconds: float = READY_S) -> dict[str, str]:
+def run(
+    apps: Sequence[serve.RunTarget], seconds: float = READY_S, cards: Sequence[ModelCard] = ()
+) -> dict[str, str]:
     """Deploy applications, wait until each has settled, and tell the controller; others are left alone.
 
     Args:
         apps: what to deploy.
         seconds: how long one may take to become ready, as where no node has room for it yet.
+        cards: those of experts that the controller may not know, or not so.
 
     Returns:
         Why those that did not become ready did not, by name.
@@ -190,7 +202,7 @@ def run(apps: Sequence[serve.RunTarget], seconds: float = READY_S) -> dict[str, 
         if not starting or time.monotonic() > until:
             break
         pause.wait(0.2)
-    announce()
+    announce(cards)
     ready = ApplicationStatus.RUNNING
     failed = {name: _reason(app) for name, app in found.items() if app.status != ready}
     return failed | {name: "it was not deployed" for name in names if name not in found}
@@ -198,7 +210,12 @@ def run(apps: Sequence[serve.RunTarget], seconds: float = READY_S) -> dict[str, 
 
 def _reason(app: ApplicationStatusOverview) -> str:
     """Why an application is not ready, in one line."""
-    return f"{app.status.value}: {_told(app)}"
+    told = f"{app.status.value}: {_told(app)}"
+    return (
+        f"{told}; it goes on starting, and hugginggpt ps shows when it runs"
+        if app.status in _STARTING
+        else told
+    )
 
 
 _RAISED = re.compile(r"^(?:[\w.]*\.)?(\w*(?:Error|Exception|Exit|Interrupt)): (.*)", re.MULTILINE | re.DOTALL)
@@ -224,11 +241,11 @@ def undeploy(card: ModelCard) -> None:
     announce()
 
 
-def announce() -> None:
-    """Tell every replica of the controller that the fleet has changed, where one is up."""
+def announce(cards: Sequence[ModelCard] = ()) -> None:
+    """Tell every replica of the controller that the fleet has changed, where one is up, and these cards."""
     if CONTROLLER in serve.status().applications:
         with suppress(TimeoutError, RuntimeError):  # a controller that starts looks by itself
-            serve.get_app_handle(CONTROLLER).broadcast("refresh").results(timeout_s=30)
+            serve.get_app_handle(CONTROLLER).broadcast("refresh", tuple(cards)).results(timeout_s=30)
 
 
 def status() -> dict[str, ExpertStatus]:

@@ -1,4 +1,4 @@
-"""The commands: up, ask, chat, plan, ps, down, deploy.
+"""The commands: up, ask, chat, plan, ps, down, deploy, undeploy.
 
 Imports that take long (Ray, the HTTP client) wait until a command needs them, so that ``plan`` is quick.
 """
@@ -299,6 +299,23 @@ def deploy(
     else:
         count = f"{len(deployed)} experts are" if len(deployed) != 1 else "1 expert is"
         _console().print(f"{count} deployed: {', '.join(deployed)}", soft_wrap=True)
+
+
+@app.command()
+def undeploy(
+    expert: Annotated[list[str], typer.Option("--expert", help="The model to remove; repeatable.")],
+    address: Annotated[str, typer.Option(help="The Ray cluster.")] = "auto",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Remove experts from a running Ray cluster; their shares of GPUs are free again."""
+    from controller.cluster import remove
+
+    removed = remove(load(config), address, expert)
+    if as_json:
+        _print({"removed": removed})
+    else:
+        _console().print(f"Removed: {', '.join(removed)}", soft_wrap=True)
 
 
 if os.environ.get("COLUMNS") is None and not sys.stdout.isatty():

@@ -26,6 +26,7 @@ class Runner(ABC):
         card: the model's card.
         device: where it runs, ``cpu`` or ``cuda``.
         token: the operator's token for the Hugging Face Hub, set before ``load``; never to be logged.
+        broken: set by the runner when its process cannot go on, so that its replica is replaced.
         stopping: set when nobody waits for the running call any more; cleared before each ``run``. A loop
             inside ``run`` looks at it, so that the model is free again soon.
 
@@ -38,6 +39,7 @@ class Runner(ABC):
 
     def __init__(self) -> None:
         self.token: SecretStr | None = None
+        self.broken = False
         self.stopping = threading.Event()
 
     def load(self, card: ModelCard, device: str) -> None:

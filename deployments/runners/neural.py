@@ -1,6 +1,7 @@
 """What the runners of neural networks share: where weights come from, batches, stops, memory, warm-up."""
 
 import os
+import traceback
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -29,6 +30,7 @@ class NeuralRunner(Runner):
         parts: the folders of the card's ``parts``, by role.
         dtype: the torch type of its numbers.
         warm_args: knobs that make a warm-up call short, as far as the task has them.
+        small_args: more of them for the CPU, where no peak of memory is asked for.
 
     """
 
@@ -37,6 +39,7 @@ class NeuralRunner(Runner):
     parts: Mapping[str, Path]
     dtype: Any
     warm_args: ClassVar[Mapping[str, str]] = {"steps": "1", "max_new_tokens": "4"}
+    small_args: ClassVar[Mapping[str, str]] = {"width": "64", "height": "64", "frames": "2", "seconds": "1"}
 
     def load(self, card: ModelCard, device: str) -> None:
         """Bring the weights to this node, if they are not there, and load them.
@@ -73,8 +76,8 @@ class NeuralRunner(Runner):
         return item
 
     @abstractmethod
-    def infer(self, items: Sequence[Any]) -> Sequence[Result]:
-        """One model call for all ``items`` (of ``ready``), which share a ``key``; one result each."""
+    def infer(self, items: Sequence[Any]) -> Sequence[Result | Exception]:
+        """One model call for all ``items`` (of ``ready``), which share a ``key``; one answer each."""
 
     def run(self, inputs: Sequence[Input]) -> Sequence[Result | Exception]:
         """See ``Runner``."""
@@ -84,52 +87,79 @@ class NeuralRunner(Runner):
                 items.append(self.ready(item))
             except Exception as error:  # of this input alone
                 items.append(_Refused(error))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a tokenizer's panic is no Exception
+                told = f"{self.card.id} cannot read this input ({type(error).__name__}); change it."
+                items.append(_Refused(InputError(told)))
         good = [item for item in items if not isinstance(item, _Refused)]
         answers = iter(self._inferred(good) if good else ())
         return [item.error if isinstance(item, _Refused) else next(answers) for item in items]
 
     def _inferred(self, items: Sequence[Any]) -> list[Result | Exception]:
+        found = self._attempted(items)
+        if not isinstance(found, Exception):
+            return found
+        failure = self._failure(found)
+        if len(items) == 1 or self.broken:
+            return [failure] * len(items)
+        # Smaller batches fit where this one did not, and keep a bad input from its neighbours.
+        half = len(items) // 2
+        return self._inferred(items[:half]) + self._inferred(items[half:])
+
+    def _attempted(self, items: Sequence[Any]) -> list[Result | Exception] | Exception:
+        """The results of one model call, or what it failed with; its tensors are let go at once.
+
+        Raises:
+            StoppedError: nobody waits for it any more.
+
+        """
         import torch
 
         try:
             with torch.inference_mode():
                 return list(self.infer(items))
-        except StoppedError:
+        except (StoppedError, KeyboardInterrupt):
             raise
-        except Exception as error:
-            failure = self._failure(error)
-            if len(items) == 1:
-                return [failure]
-        # Smaller batches fit where this one did not, and keep a bad input from its neighbours.
-        half = len(items) // 2
-        return self._inferred(items[:half]) + self._inferred(items[half:])
+        except BaseException as error:  # a tokenizer's panic is no Exception
+            traceback.clear_frames(error.__traceback__)
+            if isinstance(error, Exception):
+                return error
+            return ExpertError(f"{self.card.id} failed with {type(error).__name__}; ask for something else.")
 
     def _failure(self, error: Exception) -> Exception:
         import torch
 
-        if not isinstance(error, torch.OutOfMemoryError):
-            return error
-        if self.device == "cuda":
-            with suppress(RuntimeError):
-                torch.cuda.empty_cache()
-        return ExpertError(
-            f"{self.card.id} ran out of GPU memory; ask for something smaller, or give its card a larger "
-            "share of a GPU."
-        )
+        if isinstance(error, torch.OutOfMemoryError):
+            if self.device == "cuda":
+                with suppress(RuntimeError):
+                    torch.cuda.empty_cache()
+            return ExpertError(
+                f"{self.card.id} ran out of GPU memory; ask for something smaller, or give its card a larger "
+                "share of a GPU."
+            )
+        if isinstance(error, torch.AcceleratorError):
+            self.broken = True  # every later call of this process would fail
+        return error
 
     def warm_up(self) -> None:
-        """Run an example of each of the card's tasks, as large a batch as on GPU it may get.
+        """Run an example of each of the card's tasks; on a GPU the largest batch, to find its peak of memory.
 
         Raises:
             ExpertError: the model cannot answer it.
 
         """
         for task in self.card.tasks:
-            item = examples.example(task, self.warm_args)
+            item = self.example(task)
             count = self.card.batch_size if self.device == "cuda" else 1
             for answer in self.run([item] * count):
                 if isinstance(answer, Exception):
                     raise ExpertError(f"{self.card.id} cannot do {task}: {answer}") from answer
+
+    def example(self, task: str) -> Input:
+        """What a warm-up asks."""
+        small = {} if self.device == "cuda" else self.small_args
+        return examples.example(task, {**small, **self.warm_args})
 
     # For the families ----------------------------------------------------------------------------------
 
@@ -220,7 +250,8 @@ class NeuralRunner(Runner):
         torch.set_num_threads(max(THREADS, int(self.card.cpus)))
         if self.device != "cuda":
             return torch.float32
-        half = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        half = "bfloat16" if native else "float16"
         return getattr(torch, self.card.dtype or half)
 
     @staticmethod

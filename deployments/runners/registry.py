@@ -63,6 +63,7 @@ _EXTRAS = {
     "sentencepiece": "models",
     "skops": "models",
     "scipy": "models",
+    "ftfy": "models",
     "controlnet_aux": "annotators",
     "torchvision": "annotators",
     "timm": "annotators",

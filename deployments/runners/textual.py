@@ -3,9 +3,7 @@
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
-from deployments.errors import ExpertError
 from deployments.result import Input
-from deployments.runners import examples
 from deployments.runners.neural import NeuralRunner
 from model_catalog.tasks import TASKS
 
@@ -54,18 +52,6 @@ class TextRunner(NeuralRunner):
             self.tokenizer.pad_token = self.tokenizer.eos_token
         if getattr(self.model.config, "pad_token_id", None) is None:
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
-
-    def example(self, task: str) -> Input:
-        """An input to warm up with."""
-        return examples.example(task, self.warm_args)
-
-    def warm_up(self) -> None:
-        """See ``NeuralRunner``."""
-        for task in self.card.tasks:
-            count = self.card.batch_size if self.device == "cuda" else 1
-            for answer in self.run([self.example(task)] * count):
-                if isinstance(answer, Exception):
-                    raise ExpertError(f"{self.card.id} cannot do {task}: {answer}") from answer
 
     def key(self, item: Input) -> Hashable:
         """Inputs share a batch if their texts are about as long and they are tuned alike."""

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -11,15 +12,7 @@ from pydantic import SecretStr
 from deployments.errors import ExpertError, InputError, StoppedError
 from deployments.expert import Expert
 from deployments.result import Input, Result
-from tests.deployments.experts import (
-    Elsewhere,
-    Keyed,
-    call,
-    expert_of,
-    held,
-    together,
-    until,
-)
+from tests.deployments.experts import HERE, Elsewhere, Held, Keyed, call, expert_of, held, together, until
 from tests.support.cluster import card
 
 # Batches -----------------------------------------------------------------------------------------------
@@ -133,9 +126,43 @@ async def test_a_replica_tells_what_it_measured() -> None:
     assert figures.peak_bytes > 10 << 20
 
 
-async def test_the_runner_has_the_operators_token_before_it_loads() -> None:
-    expert = Expert(card("m", "image-to-text", "Echo"), token=SecretStr("hf_x"))
-    assert expert._runner.token == SecretStr("hf_x")
+async def test_a_runner_has_the_operators_token_while_it_loads_and_keeps_it_to_ask_elsewhere() -> None:
+    token = SecretStr("hf_x")
+    here = Expert(card("m", "image-to-text", "Echo"), token=token)
+    assert here._runner.token is None
+    away = card("m", "image-to-text", "Echo").model_copy(update={"runner": f"{HERE}:Elsewhere"})
+    assert Expert(away, token=token)._runner.token == token
+
+
+async def test_a_replica_tells_its_card() -> None:
+    expert, _ = held()
+    assert (await expert.card()).id == "test/m"
+
+
+class Panics(Held):
+    """Breaks as a library of another language does, which is no Exception."""
+
+    def run(self, inputs: Sequence[Input]) -> list[Result]:
+        if inputs[0].text() == "panic":
+            raise BaseException("no ordinary error")
+        return super().run(inputs)
+
+
+async def test_a_panic_fails_its_batch_and_the_next_call_is_answered() -> None:
+    expert = expert_of("tests.deployments.test_expert_batches:Panics", batch_size=2)
+    answers = await asyncio.gather(*await together(expert, ["panic", "b"]), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ExpertError, ExpertError]
+    assert isinstance(expert._runner, Panics)
+    expert._runner.release.set()
+    assert (await expert.infer(call("c"))).text == "C"
+
+
+async def test_a_replica_whose_device_is_lost_is_unwell() -> None:
+    expert, runner = held()
+    expert.check_health()
+    runner.broken = True
+    with pytest.raises(ExpertError, match="has lost its device"):
+        expert.check_health()
 
 
 # GPU ---------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class FakeServe:
     def get_app_handle(self, name: str) -> Any:
         assert name == fleet.CONTROLLER
 
-        def broadcast(method: str) -> Any:
+        def broadcast(method: str, cards: tuple[ModelCard, ...]) -> Any:
             self.told.append(method)
             return SimpleNamespace(results=lambda timeout_s: [])
 
@@ -102,7 +102,7 @@ def test_an_expert_holds_what_its_card_says() -> None:
     deployment = _options(fleet.expert_app(held, LIMITS, token))
     assert deployment.func_or_class is Expert or deployment.func_or_class.__name__ == "Expert"
     assert deployment.name == "text-to-speech--echo"
-    assert deployment.init_args == (held, LIMITS, token)
+    assert deployment.init_args == (held, LIMITS, None), "nobody gets a token who needs none"
     assert deployment.max_ongoing_requests == 16
     assert deployment.max_queued_requests == 5
     options = deployment.ray_actor_options
@@ -125,7 +125,7 @@ def test_the_artifacts_lie_where_they_are_put() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"runner": None}, "this release has no runner for it"),
+        ({"runner": None}, "its card names no library; give it one of transformers, "),
         ({"runner": "no-such-runner"}, "this release has no runner for it"),
         ({"requires": ("no_such_module", "json")},
          "its runner needs no_such_module: pip install 'hugginggpt-serve[embedded]'"),
@@ -136,7 +136,7 @@ def test_the_artifacts_lie_where_they_are_put() -> None:
 )  # fmt: skip
 def test_what_this_machine_cannot_run_says_why(changes: dict[str, Any], reason: str) -> None:
     item = ECHO.model_copy(update=changes)
-    assert fleet.obstacle(item) == reason
+    assert (fleet.obstacle(item) or "").startswith(reason)
     with pytest.raises(FleetError, match="test/echo cannot be deployed: ") as caught:
         fleet.expert_app(item)
     assert reason in caught.value.message
@@ -166,7 +166,7 @@ def test_a_model_and_its_parts_are_deployed_at_the_commits_of_now(monkeypatch: p
     assert pinned.revision == "commit-of-edges"
     assert pinned.parts == {"base": "lab/base@commit-of-base", "own": "/models/own"}
     assert asked == [("lab/edges", None, token), ("lab/base", "main", token), ("/models/own", None, token)]
-    assert _options(fleet.expert_app(DRAWER)).init_args[0] == pinned
+    assert _options(fleet.expert_app(DRAWER, None, token)).init_args == (pinned, None, token)
 
 
 def test_a_folder_has_no_commit_and_an_embedded_expert_none_either(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,9 @@ def test_one_that_is_never_ready_is_waited_for_with_a_bound(faked: Callable[...,
     serve = faked()
     serve.becomes["text-to-speech--test--echo"] = _application("DEPLOYING", "no node has a GPU")
     assert fleet.run(fleet.targets([ECHO]), seconds=0.01) == {
-        "text-to-speech--test--echo": "DEPLOYING: no node has a GPU"
+        "text-to-speech--test--echo": (
+            "DEPLOYING: no node has a GPU; it goes on starting, and hugginggpt ps shows when it runs"
+        )
     }
 
 

@@ -14,6 +14,8 @@ from tests.support.expert_models import Ran
 Args = Callable[[int], dict[str, Any]]
 Check = Callable[[Ran, int], None]
 
+SMALL = {"width": "64", "height": "64"}
+
 WORDS = ("cat", "dog", "car", "house", "man", "woman", "city", "movie")
 
 
@@ -187,8 +189,8 @@ CASES: Mapping[str, Case] = {
     "translation": Case(
         lambda n: {"text": _sentence(n), "target_language": "French", "max_new_tokens": "12"}, _words
     ),
-    "conversational": Case(lambda n: {"text": _sentence(n), "max_new_tokens": "8"}, _words),
-    "text-generation": Case(lambda n: {"text": _sentence(n), "max_new_tokens": "8"}, _words),
+    "conversational": Case(lambda n: {"text": _sentence(n), "max_new_tokens": "8", "seed": "5"}, _words),
+    "text-generation": Case(lambda n: {"text": _sentence(n), "max_new_tokens": "8", "seed": "5"}, _words),
     "table-question-answering": Case(
         lambda n: {"table": houses(), "text": f"what is the age of {('alice', 'bob')[n % 2]}"}, _words
     ),
@@ -222,6 +224,6 @@ CASES: Mapping[str, Case] = {
         f"{control}-text-to-image": Case(lambda n: _fast(image=scene(n), text=_sentence(n)), _drawn)
         for control in CONTROLS
     },
-    "text-to-video": Case(lambda n: _fast(text=_sentence(n), frames="4"), _filmed),
-    "image-to-video": Case(lambda n: _fast(image=scene(n), frames="2"), _filmed),
+    "text-to-video": Case(lambda n: _fast(text=_sentence(n), frames="4", **SMALL), _filmed),
+    "image-to-video": Case(lambda n: _fast(image=scene(n), frames="2", **SMALL), _filmed),
 }

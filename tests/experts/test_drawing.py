@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from deployments import fleet
+from tests.experts.cases import SMALL
 from tests.experts.media import same
 from tests.support.expert_models import Desk, published, serving
 from tests.support.hub import FakeHub
@@ -52,7 +53,11 @@ async def test_five_modalities_in_one_run(desk: Desk) -> None:
             "id": 5,
             "args": {"text": PROMPT, "image": "<GENERATED>-4", **quick},
         },
-        {"task": "image-to-video", "id": 6, "args": {"image": "<GENERATED>-5", "frames": "2", **quick}},
+        {
+            "task": "image-to-video",
+            "id": 6,
+            "args": {"image": "<GENERATED>-5", "frames": "2", **SMALL, **quick},
+        },
     )
     for task in range(7):
         ran.one(task)

@@ -46,6 +46,13 @@ def desks(hub: FakeHub, product: str) -> Iterator[Desks]:
     made.close()
 
 
+@pytest.fixture
+def desk(desks: Desks, request: pytest.FixtureRequest) -> Desk:
+    """Where the model of the test's task is called from."""
+    model = MODELS[request.node.callspec.params["task"]]
+    return desks.of(next(group for group, models in GROUPS.items() if model in models))
+
+
 def test_every_task_is_proven() -> None:
     assert set(CASES) == set(MODELS) == set(TASKS) - ELSEWHERE
 
@@ -53,9 +60,8 @@ def test_every_task_is_proven() -> None:
 @pytest.mark.parametrize(
     "task", [task for models in GROUPS.values() for m in models for task in m.card.tasks]
 )
-async def test_eight_calls_at_once_are_right_and_as_eight_alone(desks: Desks, task: str) -> None:
+async def test_eight_calls_at_once_are_right_and_as_eight_alone(desk: Desk, task: str) -> None:
     case = CASES[task]
-    desk = desks.of(next(group for group, models in GROUPS.items() if MODELS[task] in models))
     wire = [{"task": task, "id": number, "args": case.args(number)} for number in EIGHT]
     together = await desk.run(*wire)
     for number in EIGHT:

@@ -1,6 +1,8 @@
 """What the runners of neural networks share."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,53 @@ def test_one_input_without_room_fails_and_the_next_is_answered(layered: Layered)
     assert _run(layered, "a") == ["2"]
 
 
+def test_a_device_that_is_lost_ends_the_batch_and_the_replica(layered: Layered) -> None:
+    def lost(items: Sequence[Any]) -> list[Result]:
+        layered.batches.append(len(items))
+        raise torch.AcceleratorError("device-side assert triggered")
+
+    layered.infer = lost  # type: ignore[method-assign]
+    assert _run(layered, "a", "bb", "ccc") == ["AcceleratorError"] * 3
+    assert layered.batches == [3], "nothing is tried again on a device that is lost"
+    assert layered.broken
+
+
+def test_a_panic_fails_alone(layered: Layered) -> None:
+    whole = layered.infer
+
+    def panics(items: Sequence[Any]) -> list[Result]:
+        if "ccc" in items:
+            raise BaseException("no ordinary error")
+        return whole(items)
+
+    layered.infer = panics  # type: ignore[method-assign]
+    assert _run(layered, "a", "bb", "ccc") == ["2", "4", "ExpertError"]
+
+    def refuses(item: Input) -> str:
+        raise BaseException("no ordinary error")
+
+    layered.ready = refuses  # type: ignore[method-assign]
+    assert _run(layered, "a") == ["InputError"]
+
+
+def test_what_a_failed_call_held_is_let_go_at_once(layered: Layered) -> None:
+    held: list[Any] = []
+
+    def fails(items: Sequence[Any]) -> list[Result]:
+        big = torch.ones(1000)
+        held.append(weakref.ref(big))
+        raise ValueError("no")
+
+    layered.infer = fails  # type: ignore[method-assign]
+    gc.disable()
+    try:
+        answers = layered.run([Input(GENERATE, {"text": "a"})])
+        assert held[0]() is None
+    finally:
+        gc.enable()
+    assert isinstance(answers[0], ValueError)
+
+
 def test_on_a_gpu_what_is_left_over_is_given_back(layered: Layered, monkeypatch: pytest.MonkeyPatch) -> None:
     emptied: list[bool] = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
@@ -165,7 +214,7 @@ def test_half_precision_is_for_gpus(layered: Layered, monkeypatch: pytest.Monkey
     assert layered.dtype is torch.float32
     layered.device = "cuda"
     for supported, half in ((True, torch.bfloat16), (False, torch.float16)):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda told=supported: told)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda told=supported, **_: told)
         assert layered._dtype() is half
     layered.card = layered.card.model_copy(update={"dtype": "float32"})
     assert layered._dtype() is torch.float32

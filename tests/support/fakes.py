@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, ParamSpec, cast
 from unittest import mock
@@ -279,9 +279,9 @@ class FakeCluster(FakeExperts):
     fleet: Fleet = field(default_factory=Fleet)
     stat_error: Exception | None = None
 
-    async def refresh(self) -> Fleet:
+    async def refresh(self, cards: Sequence[ModelCard] = ()) -> Fleet:
         """See ``controller.controller.Cluster``."""
-        return self.fleet
+        return replace(self.fleet, learned=tuple(cards)) if cards else self.fleet
 
     async def experts(self) -> list[dict[str, Any]]:
         """See ``controller.controller.Cluster``."""
