@@ -59,7 +59,8 @@ def obtain(source: str, revision: str | None = None, token: SecretStr | None = N
     """The checkpoint of ``owner/name``, or of an absolute folder.
 
     A folder is used as it is. A model of the Hub is looked for here first, with no network; else it is
-    downloaded by a process of its own, once for all processes of this node that ask for it.
+    downloaded by a process of its own, once for all processes of this node that ask for it. Where the
+    operator set HF_HUB_OFFLINE, that process takes it from the Hub's cache of this node.
 
     Raises:
         ExpertError: it cannot be had, or holds what is never loaded.
@@ -69,10 +70,10 @@ def obtain(source: str, revision: str | None = None, token: SecretStr | None = N
         return Checkpoint(_own(Path(source)))
     asked = revision or "main"
     commit = store.pinned(source, asked)
-    folder = store.whole(source, commit) if commit else None
+    folder = store.whole(source, commit, _offline()) if commit else None
     if folder is None:
         commit = _ask("obtain", source, asked, token)
-        folder = store.shelf(source) / commit
+        folder = store.folder(source, commit)
     vetting.vet(folder, model=source)
     return Checkpoint(folder, commit)
 
@@ -106,12 +107,7 @@ def _own(folder: Path) -> Path:
 
 
 def _ask(what: str, model: str, revision: str, token: SecretStr | None) -> str:
-    """The commit that the download process answers with."""
-    if _TOLD_OFFLINE.upper() in ("1", "ON", "YES", "TRUE"):
-        raise ExpertError(
-            f"{model} is not on this node, and HF_HUB_OFFLINE forbids to fetch it; unset it, or give "
-            "the card a path to a folder with the model."
-        )
+    """The commit that the download process answers with; offline it looks into the Hub's cache alone."""
     secret = token.get_secret_value() if token else None
     env = aside.environment(_HUB_ENVIRONMENT) | {
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -119,15 +115,21 @@ def _ask(what: str, model: str, revision: str, token: SecretStr | None) -> str:
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
         # Plain HTTP keeps to the proxy, the time limits and the Hub's own host; =0 is for files over 50 GB.
         "HF_HUB_DISABLE_XET": os.environ.get("HF_HUB_DISABLE_XET", "1"),
+        "HF_HUB_OFFLINE": "1" if _offline() else "0",
     }
     answer = aside.ask(
         "deployments.download",
-        {"do": what, "model": model, "revision": revision, "token": secret},
+        {"do": what, "model": model, "revision": revision, "token": secret, "offline": _offline()},
         env,
         lambda line: logger.info("%s", line),
         [secret] if secret else [],
     )
     return str(answer["commit"])
+
+
+def _offline() -> bool:
+    """Whether the operator forbids to ask the Hub."""
+    return _TOLD_OFFLINE.upper() in ("1", "ON", "YES", "TRUE")
 
 
 def go_offline() -> None:

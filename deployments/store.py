@@ -5,7 +5,7 @@ Under ``<HF_HOME>/hugginggpt``, which is beside the Hub's own cache:
 - ``pins/<owner>--<name>@<revision>.json``: the commit that a revision stood for when it was first asked;
   delete it to take the newest.
 - ``checkpoints/<owner>--<name>/<commit>/``: exactly the files that a loader may see: links to the Hub's
-  cache, and safetensors made of pickles.
+  cache, relative so that all of HF_HOME may be moved, and safetensors made of pickles.
 - ``checkpoints/<owner>--<name>/<commit>.json``: the manifest, written last: without it nothing is whole.
 - ``locks/``: one lock a model.
 """
@@ -23,10 +23,14 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import quote
 
+from deployments.errors import ExpertError
+
 logger = logging.getLogger("ray.serve")
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """The form of a commit."""
+
+_MODEL = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Manifest:
         sizes: bytes of every file, by its name in the folder.
         sha256: what the Hub declared, and was found, by name in the folder; of converted files their own.
         converted: of each file that was made of a pickle: the pickle's name and sha256.
+        listed: whether the Hub's list of files was at hand; what the cache happened to hold is taken anew
+            once the Hub may be asked.
 
     """
 
@@ -47,6 +53,7 @@ class Manifest:
     sizes: dict[str, int]
     sha256: dict[str, str] = field(default_factory=dict)
     converted: dict[str, dict[str, str]] = field(default_factory=dict)
+    listed: bool = True
 
 
 def home() -> Path:
@@ -63,12 +70,38 @@ def root() -> Path:
 
 def shelf(model: str) -> Path:
     """The folder of a model's checkpoints."""
-    return root() / "checkpoints" / model.replace("/", "--")
+    return root() / "checkpoints" / _name(model)
+
+
+def _name(model: str) -> str:
+    """A model's name as that of a file.
+
+    Raises:
+        ExpertError: it is no name of a model.
+
+    """
+    if not _MODEL.fullmatch(model):
+        raise ExpertError(f"{model[:120]!r} is no name of a model; it is to be owner/name.")
+    return model.replace("/", "--")
+
+
+def folder(model: str, commit: str) -> Path:
+    """The folder of a checkpoint, whether it is there or not.
+
+    Raises:
+        ExpertError: it is no commit, or no name of a model.
+
+    """
+    if not COMMIT.fullmatch(commit):
+        raise ExpertError(
+            f"{commit[:120]!r} is no commit of {model}; it is to be 40 digits and letters a to f."
+        )
+    return shelf(model) / commit
 
 
 def pin_file(model: str, revision: str) -> Path:
     """Where the pin of a model's revision is."""
-    return root() / "pins" / f"{model.replace('/', '--')}@{quote(revision, safe='')}.json"
+    return root() / "pins" / f"{_name(model)}@{quote(revision, safe='')}.json"
 
 
 def pinned(model: str, revision: str) -> str | None:
@@ -81,34 +114,52 @@ def pinned(model: str, revision: str) -> str | None:
 
 
 def pin(model: str, revision: str, commit: str) -> None:
-    """Pin a revision, if it is not."""
+    """Pin a revision, if it is not.
+
+    Raises:
+        ExpertError: that is no commit.
+
+    """
+    folder(model, commit)  # checks both
     if pinned(model, revision) is None:
         write(pin_file(model, revision), {"model": model, "revision": revision, "commit": commit})
 
 
 def manifest_file(model: str, commit: str) -> Path:
     """Where a checkpoint's manifest is."""
-    return shelf(model) / f"{commit}.json"
+    return folder(model, commit).with_suffix(".json")
 
 
-def whole(model: str, commit: str) -> Path | None:
-    """The folder of a checkpoint, if everything of it is there and what was converted is unchanged."""
-    folder = shelf(model) / commit
+def whole(model: str, commit: str, unlisted: bool = False) -> Path | None:
+    """The folder of a checkpoint, if everything of it is there and what was converted is unchanged.
+
+    Args:
+        model: ``owner/name``.
+        commit: of the checkpoint.
+        unlisted: whether one that was made without the Hub's list of files will do.
+
+    Raises:
+        ExpertError: it is no commit, or no name of a model.
+
+    """
+    here = folder(model, commit)
     content = _read(manifest_file(model, commit))
     try:
         manifest = Manifest(**content)
     except TypeError:
         return None
+    if not manifest.listed and not unlisted:
+        return None
     for name, size in manifest.sizes.items():
-        path = folder / name
+        path = here / name
         if not path.is_file() or path.stat().st_size != size:
             logger.warning("%s of %s is missing or changed; the model is taken anew", name, model)
             return None
     for name in manifest.converted:
-        if digest(folder / name) != manifest.sha256.get(name):
+        if digest(here / name) != manifest.sha256.get(name):
             logger.warning("%s of %s has changed since it was made; it is made anew", name, model)
             return None
-    return folder
+    return here
 
 
 def declare(manifest: Manifest) -> None:
@@ -149,7 +200,7 @@ def locked(model: str) -> Iterator[None]:
     """Hold a model's lock; processes of this node that want the same model wait here."""
     from filelock import FileLock
 
-    path = root() / "locks" / f"{model.replace('/', '--')}.lock"
+    path = root() / "locks" / f"{_name(model)}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path):
         yield

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from huggingface_hub import hf_hub_download, snapshot_download
 
 from deployments import aside, checkpoint, store
 from deployments.checkpoint import Checkpoint, obtain, resolve
@@ -146,14 +147,96 @@ def test_the_token_is_nowhere_but_in_the_request(
     assert not [path for path in (tmp_path / "home").rglob("*.json") if "hf_right" in path.read_text()]
 
 
-def test_no_network_where_the_operator_forbids_it(
+def test_a_home_may_be_moved(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = hub.add("tiny/m", repository(tmp_path / "m"))
+    obtain("tiny/m")
+    (tmp_path / "home").rename(tmp_path / "elsewhere")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "elsewhere"))
+    hub.forget()
+    taken = obtain("tiny/m")
+    assert taken.folder.is_relative_to(tmp_path / "elsewhere")
+    assert taken.commit == commit
+    assert (taken.folder / "model.safetensors").read_bytes() == b"weights"
+    assert not hub.requests
+
+
+def test_a_cache_that_is_elsewhere_is_linked_to_by_its_whole_path(
     hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     hub.add("tiny/m", repository(tmp_path / "m"))
-    monkeypatch.setattr(checkpoint, "_TOLD_OFFLINE", "1")
-    with pytest.raises(ExpertError, match="HF_HUB_OFFLINE forbids"):
-        obtain("tiny/m")
+    weights = obtain("tiny/m").folder / "model.safetensors"
+    assert weights.readlink().is_relative_to(tmp_path / "cache")
+    assert weights.read_bytes() == b"weights"
+
+
+ASK = """
+import sys
+from deployments.checkpoint import obtain
+from deployments.errors import ExpertError
+try:
+    print((obtain(sys.argv[1]).folder / "model.safetensors").read_text())
+except ExpertError as error:
+    print(error.message)
+"""
+
+
+def _ask(hub: FakeHub, home: Path, model: str, **env: str) -> str:
+    """What a fresh process says to ``obtain``, in an environment of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, model],
+        env=aside.environment() | hub.env(home) | env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
+def test_no_network_where_the_operator_forbids_it(hub: FakeHub, tmp_path: Path, name: str) -> None:
+    hub.add("tiny/m", repository(tmp_path / "m"))
+    told = _ask(hub, tmp_path / "home", "tiny/m", **{name: "True"})
+    assert told.startswith("tiny/m is not on this node. HF_HUB_OFFLINE forbids")
     assert not hub.requests
+
+
+def test_offline_a_model_comes_from_the_hubs_cache(hub: FakeHub, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    hub.add("tiny/m", repository(tmp_path / "m"))
+    snapshot_download("tiny/m", cache_dir=home / "hub", endpoint=hub.url)
+    hub.forget()
+    for _ in range(2):
+        assert _ask(hub, home, "tiny/m", HF_HUB_OFFLINE="1") == "weights"
+    assert not hub.requests
+    assert obtain("tiny/m").commit == hub.repos["tiny/m"].refs["main"]
+    assert not hub.requests
+
+
+def test_offline_a_cache_that_is_known_to_lack_a_file_is_not_taken(hub: FakeHub, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    hub.add("tiny/m", repository(tmp_path / "m", {"vocab.txt": b"a"}))
+    snapshot_download("tiny/m", ignore_patterns=["vocab.txt"], cache_dir=home / "hub", endpoint=hub.url)
+    hub.forget()
+    told = _ask(hub, home, "tiny/m", HF_HUB_OFFLINE="1")
+    assert told.startswith("vocab.txt of tiny/m ")
+    assert "HF_HUB_OFFLINE forbids" in told
+    assert not hub.requests
+
+
+def test_what_was_made_of_a_cache_without_a_list_is_made_anew_online(hub: FakeHub, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    commit = hub.add("tiny/m", repository(tmp_path / "m", {"vocab.txt": b"a"}))
+    for name in ("config.json", "model.safetensors"):
+        hf_hub_download("tiny/m", name, cache_dir=home / "hub", endpoint=hub.url)
+    hub.forget()
+    for _ in range(2):
+        assert _ask(hub, home, "tiny/m", HF_HUB_OFFLINE="1") == "weights"
+    assert not hub.requests
+    taken = obtain("tiny/m")
+    assert taken.commit == commit
+    assert (taken.folder / "vocab.txt").read_bytes() == b"a"
 
 
 OFFLINE = """

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from huggingface_hub import hf_hub_download
 from pydantic import SecretStr
 
 from controller.server import any_port
@@ -95,6 +96,50 @@ def test_files_that_fail_leave_nothing_that_counts_as_whole(hub: FakeHub, tmp_pa
     assert obtain("tiny/m").commit == commit
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_half_a_snapshot_is_not_taken_for_a_model(hub: FakeHub, tmp_path: Path, status: int) -> None:
+    commit = hub.add("tiny/m", repository(tmp_path / "m", {"vocab.txt": b"a\nb"}))
+    for name in ("config.json", "model.safetensors"):  # as other programs fetch, one by one
+        hf_hub_download(
+            "tiny/m", name, revision=commit, cache_dir=tmp_path / "home" / "hub", endpoint=hub.url
+        )
+    hub.failing_trees = status
+    with pytest.raises(ExpertError, match=r"vocab\.txt of tiny/m did not come from the Hub; try again"):
+        obtain("tiny/m")
+    assert store.whole("tiny/m", commit) is None
+    hub.failing_trees = None
+    assert (obtain("tiny/m").folder / "vocab.txt").read_bytes() == b"a\nb"
+
+
+@pytest.mark.parametrize("told", ["../../victim", "", "main", "A" * 40])
+def test_a_hub_that_tells_no_commit_is_not_believed(hub: FakeHub, tmp_path: Path, told: str) -> None:
+    hub.add("tiny/m", repository(tmp_path / "m"))
+    victim = tmp_path / "home" / "hugginggpt" / "victim"
+    victim.mkdir(parents=True)
+    hub.telling = told
+    for call in (resolve, obtain):
+        with pytest.raises(ExpertError, match="The Hub names no commit for tiny/m"):
+            call("tiny/m")
+    assert victim.is_dir()
+    assert not list((tmp_path / "home" / "hugginggpt").rglob("*.json"))
+
+
+def test_the_commit_that_was_asked_for_and_no_other(hub: FakeHub, tmp_path: Path) -> None:
+    first = hub.add("tiny/m", repository(tmp_path / "m"))
+    second = hub.add("tiny/m", repository(tmp_path / "n", {"model.safetensors": b"other"}))
+    hub.telling = second
+    for asked in (first, first[:8]):
+        with pytest.raises(ExpertError, match=f"answers with commit {second[:12]} of tiny/m where"):
+            obtain("tiny/m", asked)
+    assert store.whole("tiny/m", first) is None
+    assert obtain("tiny/m", second[:8]).commit == second
+
+
+def test_a_tag_may_look_like_part_of_a_commit(hub: FakeHub, tmp_path: Path) -> None:
+    tagged = hub.add("tiny/m", repository(tmp_path / "m"), revision="20240101")
+    assert obtain("tiny/m", "20240101").commit == tagged
+
+
 def test_a_download_that_is_killed_goes_on_where_it_was(hub: FakeHub, tmp_path: Path) -> None:
     hub.add("tiny/m", repository(tmp_path / "m", {"vocab.txt": b"a\nb"}))
     hub.silent = {"model.safetensors"}
@@ -135,12 +180,46 @@ def test_a_configuration_that_needs_code_is_refused_before_its_weights(hub: Fake
     assert not hub.asked("GET", "/modeling.py")
 
 
-def test_bytes_other_than_declared_are_refused_and_removed(hub: FakeHub, tmp_path: Path) -> None:
-    folder = repository(tmp_path / "m")
-    hub.add("tiny/m", folder, sha256={"model.safetensors": "ab" * 32})
-    with pytest.raises(ExpertError, match=r"not what the Hub declares \(sha256 abab"):
+@pytest.mark.parametrize("name", ["model.safetensors", "spiece.model"])
+def test_bytes_other_than_declared_are_refused_and_removed(hub: FakeHub, tmp_path: Path, name: str) -> None:
+    folder = repository(tmp_path / "m", {"spiece.model": b"words"})
+    hub.add("tiny/m", folder, sha256={name: "ab" * 32})
+    with pytest.raises(ExpertError, match=rf"{name} of .* not what the Hub declares \(sha256 abab"):
         obtain("tiny/m")
-    assert not list((tmp_path / "home" / "hub").rglob("*/model.safetensors"))
+    assert not list((tmp_path / "home" / "hub").rglob(f"*/{name}"))
+
+
+def test_a_size_other_than_declared_is_refused_and_removed(hub: FakeHub, tmp_path: Path) -> None:
+    hub.add("tiny/m", repository(tmp_path / "m", {"vocab.txt": b"a\nb"}), sizes={"vocab.txt": 2})
+    with pytest.raises(ExpertError, match=r"vocab\.txt of .* declares \(3 bytes instead of 2\)"):
+        obtain("tiny/m")
+    assert not list((tmp_path / "home" / "hub").rglob("*/vocab.txt"))
+
+
+def test_a_pickle_without_a_declared_hash_is_not_read(hub: FakeHub, tmp_path: Path) -> None:
+    files = {"model.safetensors": None, "pytorch_model.bin": b"pickle"}
+    hub.add("tiny/m", repository(tmp_path / "m", files), sha256={"pytorch_model.bin": None})
+    with pytest.raises(ExpertError, match=r"declares no hash for pytorch_model\.bin .* with safetensors"):
+        obtain("tiny/m")
+    assert not hub.asked("GET", "/pytorch_model.bin")
+
+
+def test_a_detector_of_control_maps_comes_without_a_configuration(hub: FakeHub, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    folder = repository(
+        tmp_path / "m", {"config.json": None, "model.safetensors": None, "README.md": b"", "other.pth": b"x"}
+    )
+    torch.save({"norm": torch.ones(3)}, folder / "ControlNetHED.pth")
+    hub.add("tiny/hed", folder, sizes={"other.pth": 10**18})
+    taken = obtain("tiny/hed").folder
+    assert [path.name for path in taken.iterdir()] == ["ControlNetHED.safetensors"]
+    assert load_file(taken / "ControlNetHED.safetensors")["norm"].tolist() == [1, 1, 1]
+    assert {path.rpartition("/")[2] for path in hub.asked("GET", "/resolve/")} == {"ControlNetHED.pth"}
+    hub.forget()
+    assert obtain("tiny/hed").folder == taken
+    assert not hub.requests
 
 
 def test_weights_for_other_libraries_are_named(hub: FakeHub, tmp_path: Path) -> None:

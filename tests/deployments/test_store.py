@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deployments import store
+from deployments.errors import ExpertError
 
 COMMIT = "a" * 40
 
@@ -60,6 +61,31 @@ def test_a_damaged_pin_is_none(content: str) -> None:
     assert store.pinned("tiny/m", "main") is None
     store.pin("tiny/m", "main", COMMIT)
     assert store.pinned("tiny/m", "main") == COMMIT
+
+
+@pytest.mark.parametrize("commit", ["../../victim", "None", "", "a" * 39, "A" * 40, "a" * 40 + "\n"])
+def test_what_is_no_commit_never_becomes_a_path(commit: str) -> None:
+    for call in (store.folder, store.manifest_file, store.whole):
+        with pytest.raises(ExpertError, match="is no commit of tiny/m"):
+            call("tiny/m", commit)
+    with pytest.raises(ExpertError, match="is no commit"):
+        store.pin("tiny/m", "main", commit)
+    assert store.pinned("tiny/m", "main") is None
+
+
+@pytest.mark.parametrize("model", ["..", "", "../x", "a/b/c", "/etc", "a/.."])
+def test_what_is_no_name_of_a_model_never_becomes_a_path(model: str) -> None:
+    with pytest.raises(ExpertError, match="no name of a model; it is to be owner/name"):
+        store.shelf(model)
+    with pytest.raises(ExpertError, match="no name of a model"):
+        store.pinned(model, "main")
+
+
+def test_what_was_made_without_a_list_of_files_counts_offline_alone() -> None:
+    folder = _checkpoint()
+    store.declare(store.Manifest("tiny/m", COMMIT, {"model.safetensors": 7}, listed=False))
+    assert store.whole("tiny/m", COMMIT) is None
+    assert store.whole("tiny/m", COMMIT, unlisted=True) == folder
 
 
 def test_a_checkpoint_is_whole_with_its_manifest_alone() -> None:

@@ -15,7 +15,19 @@ from typing import Any, Self
 
 from tests.support.hub_pages import Handler
 
-LFS = (".safetensors", ".bin", ".skops", ".onnx", ".h5", ".msgpack", ".ckpt", ".gguf", ".pt", ".model")
+LFS = (
+    ".safetensors",
+    ".bin",
+    ".skops",
+    ".onnx",
+    ".h5",
+    ".msgpack",
+    ".ckpt",
+    ".gguf",
+    ".pt",
+    ".pth",
+    ".model",
+)
 """Ends of the names of files that the Hub keeps apart from git, with their sha256."""
 
 
@@ -82,6 +94,8 @@ class FakeHub:
         granted: the gated models whose terms that account accepted; None for all.
         failing: answer every request with this status; None when all is well.
         failing_files: the same for the downloads of files alone.
+        failing_trees: the same for the lists of files alone.
+        telling: the commit that it tells of every model, whatever it has; "" for none; None for the true one.
         cuts: after how many bytes the next download of a file, by its name, is cut off, once.
         silent: names of files (or ``api``) that are never answered, until ``stop``.
         stalled: set once somebody waits for such an answer.
@@ -94,6 +108,8 @@ class FakeHub:
         self.granted: set[str] | None = None
         self.failing: int | None = None
         self.failing_files: int | None = None
+        self.failing_trees: int | None = None
+        self.telling: str | None = None
         self.cuts: dict[str, int] = {}
         self.silent: set[str] = set()
         self.requests: list[Request] = []

@@ -94,6 +94,9 @@ class Handler(BaseHTTPRequestHandler):
             self._info(repo, "/".join(rest[1:]) or "main", query)
         elif rest[0] == "tree" and len(rest) > 1:
             self._tree(repo, rest[1], "/".join(rest[2:]))
+        elif rest == ["refs"]:
+            refs = [{"name": ref, "ref": ref, "targetCommit": commit} for ref, commit in repo.refs.items()]
+            self._json({"branches": refs, "converts": [], "tags": []})
         else:
             self._unknown()
 
@@ -123,11 +126,11 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def _info(self, repo: "Repo", revision: str, query: Mapping[str, list[str]]) -> None:
-        commit = repo.commit(revision)
+        commit = repo.commit(revision) if self.hub.telling is None else repo.refs["main"]
         if commit is None:
             self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
             return
-        told = _facts(repo) | {"sha": commit}
+        told = _facts(repo) | {"sha": commit if self.hub.telling is None else self.hub.telling or None}
         if "expand" in query or "expand[]" in query:
             told = _expanded(told, query)
         else:
@@ -137,6 +140,9 @@ class Handler(BaseHTTPRequestHandler):
         self._json(told)
 
     def _tree(self, repo: "Repo", revision: str, under: str) -> None:
+        if self.hub.failing_trees:
+            self._error(self.hub.failing_trees, "Failing")
+            return
         commit = repo.commit(revision)
         if commit is None:
             self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
