@@ -8,8 +8,9 @@ what comes out holds numbers and nothing else.
 import ctypes
 import os
 import re
+import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ _REFUSED = (
     "http.",
     "ftplib.",
 )
+COPIES = 4
+"""How many times its own size a pickle may hold: tied tensors share their bytes there, and get their own."""
+
+SLACK = 16 << 20
+"""Bytes that are always allowed: small files may share much, such as masks."""
+
+_WORKING = 2 << 30  # bytes of memory that the libraries may take beside the tensors
 _SHARD = re.compile(r"(.+?)-\d+-of-\d+(\..+)?\.safetensors")
 
 
@@ -37,13 +45,14 @@ def work(request: Mapping[str, Any]) -> dict[str, Any]:
     """Convert ``{"files": [[pickle, safetensors], ...]}``; answers with the indices that shards need.
 
     Raises:
-        ExpertError: a pickle is damaged, or holds more than tensors.
+        ExpertError: a pickle is damaged, too large inside, or holds more than tensors.
 
     """
     alone()
     import torch
     from safetensors.torch import save_file
 
+    bound(max(Path(source).stat().st_size for source, _ in request["files"]))
     sys.addaudithook(guard)
     torch.set_num_threads(1)
     indices: dict[str, Any] = {}
@@ -59,6 +68,25 @@ def alone() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_NEWNET) and libc.unshare(_NEWUSER | _NEWNET):
         sys.stderr.write(f"no network namespace ({os.strerror(ctypes.get_errno())}); the audit hook guards\n")
+
+
+def bound(size: int) -> None:
+    """Limit this process to what honest pickles of up to ``size`` bytes need.
+
+    A pickle may be compressed a thousandfold, and is unpacked before anything of it can be looked at. What is
+    mapped from the file counts as memory too, and so does a second copy of the tensors as they are written.
+    """
+    most = COPIES * size + SLACK
+    _lower(resource.RLIMIT_FSIZE, most + SLACK)  # safetensors' header is beside the tensors
+    used = re.search(r"VmData:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    if used:
+        _lower(resource.RLIMIT_DATA, int(used.group(1)) * 1024 + 2 * most + size + _WORKING)
+
+
+def _lower(what: int, most: int) -> None:
+    hard = resource.getrlimit(what)[1]
+    limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (limit, limit))
 
 
 def guard(event: str, _: object) -> None:
@@ -79,7 +107,7 @@ def read(path: Path) -> dict[str, Any]:
     copy, so that a model finds under every name what the pickle held; transformers ties them again.
 
     Raises:
-        ExpertError: it is damaged, or holds more than tensors.
+        ExpertError: it is damaged, too large inside, or holds more than tensors.
 
     """
     import torch
@@ -95,19 +123,31 @@ def read(path: Path) -> dict[str, Any]:
         raise ExpertError("The pickled weights are no table of tensors; choose a model with safetensors.")
     if isinstance(content.get("model"), dict):  # a checkpoint of training
         content = content["model"]
-    seen: set[int] = set()
-    tensors = {}
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor) or value.layout != torch.strided:
             raise ExpertError(
                 f"The pickled weights hold {str(name)[:80]!r}, which is no plain tensor but a "
                 f"{type(value).__name__}; choose a model with safetensors."
             )
+    _check_size(content.values(), path)
+    seen: set[int] = set()
+    tensors = {}
+    for name, value in content.items():
         tensor = value.detach().contiguous()
         place = tensor.untyped_storage().data_ptr()
         tensors[name] = tensor.clone() if place in seen else tensor
         seen.add(place)
     return tensors
+
+
+def _check_size(tensors: Iterable[Any], path: Path) -> None:
+    """Refuse tensors that would take far more memory than the file they are views of: a stride may be 0."""
+    total = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if total > COPIES * path.stat().st_size + SLACK:
+        raise ExpertError(
+            f"The pickled weights of {path.stat().st_size} bytes claim {total} bytes of tensors; that is no "
+            "plain model, and they are not unpacked. Choose a model with safetensors."
+        )
 
 
 def _is_zip(path: Path) -> bool:

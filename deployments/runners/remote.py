@@ -114,10 +114,22 @@ class Remote(AsyncRunner):
                 await self._find(known_as(item.task, self.card))
             where = self._endpoint or self.card.id
             client = Client(http, where, self.card.id, self._provider, self._secret)
-            return await METHODS[item.task](Ask(client, item, self.card))
+            try:
+                return await METHODS[item.task](Ask(client, item, self.card))
+            finally:
+                if client.gone:
+                    self._forget()
+
+    def _forget(self) -> None:
+        """Have the next call look again for who serves the model: it is not, or no more, served there."""
+        from deployments.runners.remote_client import forget
+
+        self._resolved.clear()
+        if self._endpoint is None:
+            forget()
 
     async def _find(self, task: str) -> None:
-        """Have the library find out who serves the model, once."""
+        """Have the library find out who serves the model, once; see ``_forget``."""
         from deployments.runners.remote_client import resolve
 
         if task in self._resolved or (task == "conversational" and self._provider == AUTO):
@@ -141,6 +153,8 @@ class Remote(AsyncRunner):
         # The library's own questions, of where a model or its result is, have errors of the library.
         answer = getattr(error, "response", None)
         if isinstance(answer, httpx2.Response):
+            if answer.status_code in (httpx2.codes.NOT_FOUND, httpx2.codes.GONE):
+                self._forget()
             return ExpertError(
                 f"{self.card.id} cannot be asked: the Hub or a provider refused ({answer.status_code}) to "
                 "tell where it or its result is; look at its id and at what the token may see."

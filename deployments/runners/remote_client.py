@@ -22,6 +22,7 @@ import httpx2
 from huggingface_hub import AsyncInferenceClient, constants, set_client_factory
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.inference._providers import get_provider_helper
+from huggingface_hub.inference._providers._common import _fetch_inference_provider_mapping
 
 from deployments.errors import ExpertError, StoppedError
 from deployments.media import LIMITS, media_type
@@ -38,6 +39,8 @@ _PICTURES = frozenset({"text-to-image", "image-to-image"})
 _MEDIA = _PICTURES | {
     "image-segmentation", "text-to-speech", "audio-to-audio", "text-to-video", "image-to-video",
 }  # fmt: skip
+_EMPTY = (httpx2.codes.NO_CONTENT, httpx2.codes.RESET_CONTENT)
+_GONE = (httpx2.codes.NOT_FOUND, httpx2.codes.GONE)
 _ALONE = frozenset({"image-to-text", "summarization", "translation"})
 
 GIVEN_UP: ContextVar[threading.Event | None] = ContextVar("GIVEN_UP", default=None)
@@ -65,6 +68,9 @@ class Client(AsyncInferenceClient):  # type: ignore[misc]
         provider: who serves it, a provider's name or ``auto``; an endpoint has none.
         secret: the token; it goes to private addresses alone.
 
+    Attributes:
+        gone: whether the model turned out not to be served there.
+
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class Client(AsyncInferenceClient):  # type: ignore[misc]
         self._http = http
         self._name = name
         self._secret = secret
+        self.gone = False
 
     async def unopened(self, task: str, inputs: Any, **parameters: Any) -> Any:
         """What a service gives for a picture's task: bytes, or parsed JSON of some providers.
@@ -102,7 +109,7 @@ class Client(AsyncInferenceClient):  # type: ignore[misc]
         async with self._http.stream(
             "POST", asked.url, json=asked.json, content=asked.data, headers=self._headers(asked)
         ) as response:
-            if response.status_code != httpx2.codes.OK:
+            if not response.is_success or response.status_code in _EMPTY:
                 raise await self._refusal(response)
             return _usual(asked.task, await self._body(response, asked.task))
 
@@ -129,7 +136,8 @@ class Client(AsyncInferenceClient):  # type: ignore[misc]
         return bytes(body)
 
     async def _refusal(self, response: httpx2.Response) -> ExpertError:
-        """What a status other than 200 means, in words of our own."""
+        """What a status without an answer means, in words of our own."""
+        self.gone = response.status_code in _GONE
         said = await _error(response)
         wait = _wait(response, said)
         status = response.status_code
@@ -326,6 +334,11 @@ class _Counted(httpx2.SyncByteStream):
 
     def close(self) -> None:
         self._stream.close()
+
+
+def forget() -> None:
+    """Have the library ask anew who serves a model, any model: it keeps what it was told for good."""
+    _fetch_inference_provider_mapping.cache_clear()
 
 
 async def resolve(provider: str, task: str, model: str) -> None:

@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,7 @@ def test_of_a_checkpoint_of_training_the_model_is_taken(tmp_path: Path) -> None:
 
 def test_shards_get_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convert, "alone", lambda: None)
+    monkeypatch.setattr(convert, "bound", lambda _: None)
     monkeypatch.setattr(sys, "addaudithook", lambda _: None)
     threads = torch.get_num_threads()
     files = []
@@ -96,6 +98,75 @@ def test_shards_get_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             },
         }
     }
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_small_pickle_of_huge_tensors_is_refused(tmp_path: Path, old: bool) -> None:
+    path = tmp_path / "x.bin"
+    huge = {"w": torch.zeros(1).expand(1 << 24), "v": torch.zeros(1)}
+    torch.save(huge, path, _use_new_zipfile_serialization=not old)
+    assert path.stat().st_size < 2000
+    with pytest.raises(ExpertError, match=r"claim 671088\d\d bytes of tensors"):
+        convert.read(path)
+
+
+def test_names_that_share_their_bytes_are_no_bomb(tmp_path: Path) -> None:
+    whole = torch.arange(2.0**21)  # 8 MiB
+    torch.save({str(number): whole for number in range(5)}, tmp_path / "x.bin")
+    tensors = convert.read(tmp_path / "x.bin")
+    assert len({tensor.data_ptr() for tensor in tensors.values()}) == 5
+    torch.save({str(number): whole for number in range(7)}, tmp_path / "x.bin")
+    with pytest.raises(ExpertError, match="claim 58720256 bytes"):
+        convert.read(tmp_path / "x.bin")
+
+
+def test_a_compressed_pickle_cannot_take_all_memory(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "plain.bin", tmp_path / "packed.bin"
+    torch.save({"w": torch.zeros(1)}, plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            with target.open(name, "w") as file:
+                file.write(source.read(name))
+                for _ in range(192 if name.endswith("data.pkl") else 0):
+                    file.write(bytes(1 << 24))
+    assert packed.stat().st_size < 4 << 20  # and 3 GiB unpacked
+    with pytest.raises(ExpertError):
+        aside.ask(
+            "deployments.convert",
+            {"files": [[str(packed), str(tmp_path / "out.safetensors")]]},
+            aside.environment(),
+            lambda _: None,
+        )
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+LIMITED = """
+import resource, sys
+from deployments import convert
+convert.bound(1000)
+for what in (resource.RLIMIT_FSIZE, resource.RLIMIT_DATA):
+    print(resource.getrlimit(what)[0])
+try:
+    with open(sys.argv[1], "wb") as file:
+        file.write(bytes(64 << 20))
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_the_process_is_held_to_what_honest_pickles_need(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(tmp_path / "x")],
+        env=aside.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    written, memory, told = done.stdout.splitlines()
+    assert int(written) == 4000 + 2 * convert.SLACK
+    assert int(memory) < 4 << 30
+    assert told == "File too large"
+    assert (tmp_path / "x").stat().st_size <= int(written)
 
 
 class _Evil:

@@ -52,14 +52,23 @@ async def refusal(service: Inference, task: str = "text-classification", **args:
         (503, "may be loading"),
         (307, "answers directly"),
         (204, "answers directly"),
+        (205, "answers directly"),
     ],
 )
 async def test_a_refusal_says_what_to_do(service: Inference, status: int, told: str) -> None:
-    service.reply = Reply(b"" if status == 204 else {"error": f"no for {TOKEN}"}, status)
+    service.reply = Reply(b"" if status in (204, 205) else {"error": f"no for {TOKEN}"}, status)
     with pytest.raises(ExpertError, match=told) as caught:
         await ask(service, "text-classification", text="I love it")
     assert TOKEN not in caught.value.message
     assert len(service.seen) == 1, "a failed attempt is the dispatcher's to repeat"
+
+
+@pytest.mark.parametrize("status", [201, 202, 203])
+async def test_every_success_with_an_answer_is_one(service: Inference, status: int) -> None:
+    service.reply = Reply([[{"label": "GOOD", "score": 0.9}]], status)
+    assert (await ask(service, "text-classification", text="I love it")).data
+    service.reply = Reply({"status": "queued"}, status)
+    assert "no usable answer to text-classification" in await refusal(service)
 
 
 async def test_the_service_says_when_to_come_again(service: Inference) -> None:

@@ -110,6 +110,36 @@ async def test_the_hub_is_asked_once_who_serves_a_model(service: Inference) -> N
     assert service.last.json["model"] == "painter-1"
 
 
+@pytest.mark.parametrize("status", [404, 410])
+async def test_a_provider_that_gave_a_model_up_is_forgotten(service: Inference, status: int) -> None:
+    first = hub(service, "nscale")
+    made = runner()
+    await draw(made)
+    service.reply = lambda request: Reply({"error": "gone"}, status)
+    with pytest.raises(ExpertError, match=f"Nobody serves acme/painter there \\({status}\\)"):
+        await draw(made)
+    first.provider = "together"
+    service.reply = first
+    service.seen.clear()
+    with pytest.raises(ExpertError):  # together's own answer has another shape
+        await draw(made)
+    assert paths(service)[0] == "/api/models/acme/painter"
+    assert paths(service)[1].startswith("/router/together/")
+
+
+async def test_a_provider_that_fails_is_kept(service: Inference) -> None:
+    found = hub(service, "nscale")
+    made = runner()
+    await draw(made)
+    service.reply = Reply({"error": "busy"}, 503)
+    with pytest.raises(ExpertError, match="not ready"):
+        await draw(made)
+    service.reply = found
+    service.seen.clear()
+    await draw(made)
+    assert paths(service) == ["/router/nscale/v1/images/generations"]
+
+
 async def test_a_provider_of_the_cards_own(service: Inference) -> None:
     hub(service, "nscale")
     assert (await draw(runner(provider="nscale"))).image is not None
