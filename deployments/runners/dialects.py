@@ -25,6 +25,7 @@ class Dialect:
         prefix: what stands before the text, with ``{source}`` and ``{target}``.
         forced: the option of ``generate`` that takes the target's token, empty for none.
         tokens: the number of each target's token, by code.
+        marks: what it takes for the name of a language wherever it stands in a text.
 
     """
 
@@ -34,6 +35,7 @@ class Dialect:
     prefix: str = ""
     forced: str = ""
     tokens: Mapping[str, int] = field(default_factory=dict)
+    marks: tuple[str, ...] = ()
 
     @property
     def switched(self) -> bool:
@@ -68,7 +70,9 @@ def dialect(model: Any, tokenizer: Any, name: str) -> Dialect:
     vocabulary = tokenizer.get_vocab()
     madlad = tuple(match[1] for token in vocabulary if (match := _MADLAD.fullmatch(token)))
     if madlad:
-        return Dialect(targets=_preferred(madlad), prefix="<2{target}> ")
+        return Dialect(
+            targets=_preferred(madlad), prefix="<2{target}> ", marks=tuple(f"<2{code}>" for code in madlad)
+        )
     pair = _pair(name)
     if kind == "t5" and not pair:
         return Dialect(_T5, _T5, usual="en", prefix="translate {source} to {target}: ")
@@ -84,14 +88,16 @@ def _by_tokens(tokenizer: Any, kind: str) -> Dialect:
     codes = _preferred(tokens)
     first = type(tokenizer).__name__.startswith("MBartTokenizer")
     forced = "decoder_start_token_id" if first else "forced_bos_token_id"
-    return Dialect(codes, codes, forced=forced, tokens=tokens)
+    marks = tuple(tokenizer.convert_ids_to_tokens(list(tokens.values())))
+    return Dialect(codes, codes, forced=forced, tokens=tokens, marks=marks)
 
 
 def _marian(tokenizer: Any, name: str) -> Dialect:
     """OPUS-MT: a model of one target, or one with a token of each (``>>fra<<``)."""
     codes = tuple(code[2:-2] for code in getattr(tokenizer, "supported_language_codes", ()))
     if codes:
-        return Dialect(targets=_preferred(codes), prefix=">>{target}<< ")
+        marks = tuple(f">>{code}<<" for code in codes)
+        return Dialect(targets=_preferred(codes), prefix=">>{target}<< ", marks=marks)
     last = name.lower().rpartition("-")[2]  # opus-mt-ROMANCE-en
     target = last if languages.language(last) else getattr(tokenizer, "target_lang", None)
     return Dialect(targets=(target,) if target else ())

@@ -22,12 +22,15 @@ _HEADS = (
     "*pooler*",
     "score.*",
     "*.head.*",
+    "head.*",  # ModernBERT's
+    "decoder.weight",
+    "decoder.bias",
 )
 """Weights of heads and poolers, which vectors do not need."""
 
 _SHOWN = 80  # characters of a text beside its score
 _PROMPTS = (  # of models whose makers ask for words before every text, and that do not tell so in a file
-    (re.compile(r"(^|[-/])e5-(small|base|large)"), "query: "),
+    (re.compile(r"(^|[-/])e5-(small|base|large)(?!.*instruct)"), "query: "),
     (re.compile(r"nomic-embed-text"), "clustering: "),
 )
 _SAMENESS = ("STS", "sts", "sentence-similarity", "SentenceSimilarity")

@@ -59,6 +59,7 @@ class Writer(TextRunner):
             raise ExpertError(f"{self.card.id} is a {made_for[0]}, which writes no texts; name its own task.")
         self.tokenizer.padding_side = "left"
         self._ends = _ends(self.model, self.tokenizer)
+        self._harmony = self.tokenizer.get_vocab().get(_HARMONY)
 
     def warm_up(self) -> None:
         """See ``NeuralRunner``; a model that thinks has not come to an answer then."""
@@ -161,12 +162,15 @@ class Writer(TextRunner):
     def _answer(self, prompt: Prompt, ids: list[int]) -> str | None:
         """The answer without thoughts; None where the model has not come to one."""
         raw = str(self.tokenizer.decode(ids, skip_special_tokens=False))
-        for mark in (_HARMONY_ANSWER, _THOUGHT):
-            if mark in raw:
-                return self._plain(raw.rpartition(mark)[2])
-        if prompt.thinks or raw.lstrip().startswith((_THINKS, _HARMONY)):
-            return None
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        # An answer may speak of these marks: they are marks only where the model does think.
+        if self._harmony in ids:
+            mark = _HARMONY_ANSWER
+        elif prompt.thinks or raw.lstrip().startswith((_THINKS, _THOUGHT)):
+            mark = _THOUGHT
+        else:
+            return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+        _, found, answer = raw.partition(mark)
+        return self._plain(answer) if found else None
 
     def _plain(self, text: str) -> str:
         """A text without special tokens."""

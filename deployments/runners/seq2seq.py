@@ -10,7 +10,7 @@ from deployments.runners import languages, passages
 from deployments.runners.dialects import Dialect, dialect
 from deployments.runners.sampling import batches, sampling, seeded
 from deployments.runners.single import text_of
-from deployments.runners.textual import TextRunner
+from deployments.runners.textual import TextRunner, control
 
 _TOGETHER = 16  # prompts of one call of generate
 _LONGEST = 256  # tokens of an answer where neither call, card nor model says otherwise
@@ -72,6 +72,9 @@ class Rewriter(TextRunner):
         self._dialect: Dialect | None = None
         if "translation" in self.card.tasks:
             self._dialect = dialect(self.model, self.tokenizer, self.card.id)
+        marks = self._dialect.marks if self._dialect else ()
+        self._control = control(self.tokenizer, *marks)
+        self._beside_gaps = control(self.tokenizer, *marks, gaps=False)
         self._detector = languages.detector() if self._dialect and self._dialect.switched else None
 
     def example(self, task: str) -> Input:
@@ -93,7 +96,7 @@ class Rewriter(TextRunner):
             InputError: there are no words, a knob is wrong, or the model has not the languages.
 
         """
-        text = text_of(item)
+        text = self._words(item)
         if item.task == "summarization":
             return self._summary(item, text)
         if item.task == "translation":
@@ -107,6 +110,21 @@ class Rewriter(TextRunner):
             )
         options = {"max_new_tokens": self._length(item, _LONGEST), **drawn.options}
         return Job((Prompt(prompt, tokens, _frozen(options), seed=drawn.seed),), ("",))
+
+    def _words(self, item: Input) -> str:
+        """The text without the tokenizer's own marks; an instruction may hold gaps to fill.
+
+        Raises:
+            InputError: nothing is left of it.
+
+        """
+        marks = self._beside_gaps if item.task == "text2text-generation" else self._control
+        words = marks.sub(" ", text_of(item))
+        if not words.strip():
+            raise InputError(
+                f"{item.task} needs words, and the text has only marks that {self.card.id} keeps for itself."
+            )
+        return words
 
     def infer(self, items: Sequence[Job]) -> list[Result]:
         """One text for each input; a long one's parts are answered apart and joined."""
@@ -213,10 +231,11 @@ class Rewriter(TextRunner):
         options |= known.options(target)
         prompts, joints = [], []
         for joint, unit in self._units(text, self._room(prefix), target):
-            tokens = self.count(prefix + unit)
+            prompt = prefix + unit if prefix else self._unmarked(unit)
+            tokens = self.count(prompt)
             longest = self._length(item, 2 * _STEP * (1 + tokens // _STEP) + _STEP)
             frozen = _frozen({**options, "max_new_tokens": longest})
-            prompts.append(Prompt(prefix + unit, tokens, frozen, source if known.switched else ""))
+            prompts.append(Prompt(prompt, tokens, frozen, source if known.switched else ""))
             joints.append(joint)
         return Job(tuple(prompts), tuple(joints))
 
@@ -230,6 +249,10 @@ class Rewriter(TextRunner):
             for place, unit in enumerate(units):
                 yield (between if place else breaks), unit
             breaks = "\n" if units else f"{breaks}\n"
+
+    def _unmarked(self, prompt: str) -> str:
+        """A sentence that no language is told before; Marian's tokenizer takes any ">>a<<" there for one."""
+        return f" {prompt}" if self._kind == "marian" and prompt.startswith(">>") else prompt
 
     def _target(self, item: Input, known: Dialect) -> str:
         """The model's own code of the language to write.

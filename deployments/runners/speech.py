@@ -4,6 +4,7 @@ VITS: arXiv 2106.06103; MMS, of a thousand languages: arXiv 2305.13516. SpeechT5
 """
 
 import hashlib
+import re
 import secrets
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 from deployments.errors import ExpertError, InputError
 from deployments.media import Audio
 from deployments.result import Input, Result
-from deployments.runners import sentences
+from deployments.runners import numerals, sentences
 from deployments.runners.neural import NeuralRunner
 from deployments.runners.single import text_of
 from deployments.runners.sound import sounding
@@ -24,6 +25,7 @@ from deployments.runners.sound import sounding
 _PAUSE = 0.25  # seconds between sentences
 _LONGEST = {"vits": 400, "bark": 160}  # letters that a model reads in one breath
 _SEEDS = 2**31
+_DIGIT = re.compile(r"\d")
 
 Spoken = tuple[list[str], str, int]
 """Sentences, the voice's name, and the seed."""
@@ -58,8 +60,12 @@ class Speaker(NeuralRunner):
         more: dict[str, Any] = {"normalize": True} if self._kind == "speecht5" else {}
         self._tokenizer = self.load_processor(transformers.AutoTokenizer, **more)
         self._longest = _LONGEST.get(self._kind, 0)
+        self._spells = self._kind == "speecht5"
         if self._kind == "vits":
             self._check_reading()
+            known = self._tokenizer.get_vocab()
+            digits = self._tokenizer.phonemize or all(digit in known for digit in "0123456789")
+            self._spells = not digits and str(self._tokenizer.language).lower().startswith("en")
             self._rate = int(self._model.config.sampling_rate)
         elif self._kind == "bark":
             self._rate = int(self._model.generation_config.sample_rate)
@@ -73,10 +79,17 @@ class Speaker(NeuralRunner):
             self._voices = Voices(self, self._model.config.speaker_embedding_dim)
 
     def ready(self, item: Input) -> Spoken:
-        """The sentences, the voice and the seed; a voice that is not there is refused."""
-        spoken = _breaths(text_of(item), self._longest, joined=self._kind == "bark")
+        """The sentences, the voice and the seed.
+
+        Raises:
+            InputError: there is nothing that can be read, or no such voice.
+
+        """
+        words = text_of(item)
+        words = numerals.spelled(words) if self._spells else words
+        spoken = _breaths(words, self._longest, joined=self._kind == "bark")
         if self._kind == "vits":
-            spoken = [part for part in spoken if self._tokenizer.prepare_for_tokenization(part)[0].strip()]
+            spoken = [part for part in spoken if self._reads(part)]
         if not spoken:
             raise InputError(
                 f"{item.task} found no words under 'text' that this model can read; give it words in the "
@@ -126,6 +139,21 @@ class Speaker(NeuralRunner):
             return_tensors="pt",
         ).to(self.device)
         return self._model.generate(**inputs)[0]
+
+    def _reads(self, part: str) -> bool:
+        """Whether VITS can read anything of a sentence: it leaves out letters that it does not know.
+
+        Raises:
+            InputError: it would leave out a digit, and so read another number.
+
+        """
+        read = str(self._tokenizer.prepare_for_tokenization(part)[0])
+        if not self._tokenizer.phonemize:
+            known = self._tokenizer.get_vocab()
+            digits = sum(digit in known for digit in _DIGIT.findall(read))
+            if digits < len(_DIGIT.findall(part)):
+                raise InputError(f"{self.card.id} cannot read digits; write numbers as words.")
+        return bool(read.strip())
 
     def _check_voice(self, voice: str) -> None:
         if self._kind == "speecht5":

@@ -1,7 +1,7 @@
 """Texts and their words under labels: classification, entities, gaps, labels of the request."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from deployments.errors import ExpertError, InputError
@@ -9,12 +9,13 @@ from deployments.result import Input, Result
 from deployments.runners.entities import Token, entities
 from deployments.runners.lists import labels_of
 from deployments.runners.single import text_of
-from deployments.runners.textual import TextRunner
+from deployments.runners.textual import TextRunner, control
 
 _TOP = 5  # labels told, the best first
 _OVERLAP = 4  # neighbouring windows share this part of a window: a quarter
 _GAP = re.compile(r"\[mask\]|<mask>|_{3,}", re.IGNORECASE)
 _WORD_STARTS = ("Ġ", "▁")  # marks of a token that begins a word, of byte-level BPE and SentencePiece
+_MANY = 0.1  # the least share of a vocabulary that begins words
 _HYPOTHESIS = "This example is {}."
 
 
@@ -55,6 +56,7 @@ class TokenClassifier(TextRunner):
             raise ExpertError(
                 f"{self.card.id} cannot find words in a text: its tokenizer does not tell where they stand."
             )
+        self._control = control(self.tokenizer)
 
     def ready(self, item: Input) -> str:
         """The text."""
@@ -62,8 +64,10 @@ class TokenClassifier(TextRunner):
 
     def infer(self, items: Sequence[str]) -> list[Result]:
         """Entities in the order of the text, each with its place in it."""
+        # As many blanks as a mark has letters, so that places stay those of the text as written.
+        plain = [self._control.sub(lambda mark: " " * len(mark[0]), text) for text in items]
         encoded = self.tokenizer(
-            list(items),
+            plain,
             truncation=True,
             max_length=self.limit,
             stride=self.limit // _OVERLAP,
@@ -118,7 +122,8 @@ class MaskFiller(TextRunner):
         self._mask = self.tokenizer.mask_token
         if self._mask is None:
             raise ExpertError(f"{self.card.id} cannot fill gaps: its tokenizer has no mask.")
-        self._marks_words = any(token.startswith(_WORD_STARTS) for token in self.tokenizer.get_vocab())
+        self._control = control(self.tokenizer)
+        self._marks_words = _marks_words(self.tokenizer.get_vocab())
 
     def example(self, task: str) -> Input:
         """See ``TextRunner``."""
@@ -134,7 +139,7 @@ class MaskFiller(TextRunner):
         pieces = _GAP.split(text_of(item).replace(self._mask, "[MASK]"))
         if len(pieces) == 1:
             raise InputError(f"{item.task} fills a gap: write ___ or [MASK] where the word is missing.")
-        length = self.count(self._mask.join(pieces))
+        length = self.count(self._masked(pieces))
         if length > self.limit:
             raise InputError(
                 f"The text has {length} tokens, and {self.card.id} reads at most {self.limit}; "
@@ -144,7 +149,7 @@ class MaskFiller(TextRunner):
 
     def infer(self, items: Sequence[tuple[list[str], int]]) -> list[Result]:
         """The likeliest words with their scores, for each gap; the text with the best of all."""
-        texts = [self._mask.join(pieces) for pieces, _ in items]
+        texts = [self._masked(pieces) for pieces, _ in items]
         encoded = self.tokenizer(texts, padding=True, return_tensors="pt")
         logits = self.logits(encoded)
         results = []
@@ -153,6 +158,10 @@ class MaskFiller(TextRunner):
             best = logits[row, gaps].softmax(-1).topk(min(top, logits.shape[-1]))
             results.append(self._filled(pieces, best.indices.tolist(), best.values.tolist()))
         return results
+
+    def _masked(self, pieces: Sequence[str]) -> str:
+        """The pieces with masks between them, and no other marks of the tokenizer's."""
+        return str(self._mask.join(self._control.sub(" ", piece) for piece in pieces))
 
     def _filled(self, pieces: list[str], tokens: list[list[int]], scores: list[list[float]]) -> Result:
         best = [candidates[0] for candidates in tokens]
@@ -241,6 +250,17 @@ def labelled(labels: Sequence[dict[str, Any]]) -> Result:
     data = [{"label": str(item["label"]), "score": round(float(item["score"]), 4)} for item in labels]
     best = data[0]
     return Result(text=f"{best['label']} ({best['score']:.2f})", data=data)
+
+
+def _marks_words(vocabulary: Collection[str]) -> bool:
+    """Whether tokens that begin a word are marked.
+
+    The marks are letters too, and may stand in a WordPiece vocabulary, which marks the tokens that do not.
+    """
+    marked = sum(token.startswith(_WORD_STARTS) for token in vocabulary)
+    if marked > _MANY * len(vocabulary):
+        return True
+    return marked > 0 and not any(token.startswith("##") for token in vocabulary)
 
 
 def _named(found: list[dict[str, Any]]) -> Result:

@@ -1,5 +1,6 @@
 """What runners of text models share: the model and its tokenizer, how much they read at once, batches."""
 
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
@@ -84,6 +85,26 @@ class TextRunner(NeuralRunner):
     def count(self, text: str, **options: Any) -> int:
         """How many tokens a text has, special ones included."""
         return len(self.tokenizer(text, **options)["input_ids"])
+
+
+def control(tokenizer: Any, *marks: str, gaps: bool = True) -> re.Pattern[str]:
+    """What a tokenizer takes for its own tokens wherever it stands: special tokens, and ``marks``.
+
+    A person who writes one of them means the letters. ``split_special_tokens`` alone does not see to that:
+    a Unigram vocabulary (T5, XLM-R, mBART) finds them among its pieces all the same.
+
+    Args:
+        tokenizer: the tokenizer.
+        marks: more of them.
+        gaps: whether masks and T5's sentinels are among them.
+
+    """
+    found = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    found |= {str(token) for token in tokenizer.all_special_tokens} | set(marks)
+    if not gaps:
+        found = {token for token in found if token != tokenizer.mask_token and "extra_id" not in token}
+    tokens = sorted((token for token in found if token.strip()), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, tokens)) or r"(?!)")
 
 
 def window(model: Any, tokenizer: Any) -> int:

@@ -8,7 +8,7 @@ import transformers
 from deployments.errors import ExpertError, InputError
 from deployments.runners.embedding import Embedder
 from deployments.runners.pooling import pooled
-from tests.support.neural import alike, ask, ask_all, opened, shared
+from tests.support.neural import alike, ask, ask_all, model_card, opened, shared
 from tests.support.tiny import Builder, text, tiny, vectors
 
 TASKS = ("feature-extraction", "sentence-similarity")
@@ -96,8 +96,9 @@ def test_of_a_long_text_the_beginning_is_read() -> None:
 
 
 def test_a_model_with_a_head_gives_vectors_too() -> None:
-    result = ask(embedder(text.filler), "feature-extraction", text="the cat sat")
-    assert len(result.data) == 32
+    for builder in (text.filler, text.modern_filler):
+        result = ask(embedder(builder), "feature-extraction", text="the cat sat")
+        assert len(result.data) == 32
 
 
 def test_a_t5_is_read_by_its_encoder() -> None:
@@ -105,13 +106,20 @@ def test_a_t5_is_read_by_its_encoder() -> None:
     assert len(ask(tokens, "feature-extraction", text="the cat").data) == 32
 
 
-def test_makers_words_stand_before_every_text() -> None:
-    from tests.support.neural import model_card
-
+@pytest.mark.parametrize(
+    ("name", "before"),
+    [
+        ("intfloat/multilingual-e5-small", "query: "),
+        ("intfloat/e5-large-v2", "query: "),
+        ("intfloat/multilingual-e5-large-instruct", ""),
+        ("nomic-ai/nomic-embed-text-v1.5", "clustering: "),
+    ],
+)
+def test_makers_words_stand_before_every_text(name: str, before: str) -> None:
     runner = Embedder()
     card = model_card("embedding", tiny(text.encoder), *TASKS)
-    runner.load(card.model_copy(update={"id": "intfloat/multilingual-e5-small"}), "cpu")
-    plain = ask(embedder(text.encoder), "feature-extraction", text="query: the cat").data
+    runner.load(card.model_copy(update={"id": name}), "cpu")
+    plain = ask(embedder(text.encoder), "feature-extraction", text=f"{before}the cat").data
     assert alike(ask(runner, "feature-extraction", text="the cat").data, plain)
 
 

@@ -78,11 +78,33 @@ def test_thoughts_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     runner = writer(text.chat)
     for said, answer in (
         ("<think>\nwho?\n</think>\n\nbob<|im_end|>", "bob"),
-        ("<|channel|>analysis<|message|>who?<|end|><|channel|>final<|message|>bob<|im_end|>", "bob"),
+        ("<think>who?</think>end it by </think>", "end it by </think>"),
+        ("\n</think>\n\nbob", "bob"),
         ("bob thinks", "bob thinks"),
     ):
         says(monkeypatch, runner, said)
         assert ask(runner, "conversational", text="hello", max_new_tokens="200").text == answer
+
+
+def test_of_channels_the_final_one_is_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = writer(text.harmonist)
+    thought = "<|channel|>analysis<|message|>who?<|end|>"
+    says(
+        monkeypatch, runner, f"{thought}<|im_start|>assistant<|channel|>final<|message|>bob</think><|im_end|>"
+    )
+    assert ask(runner, "conversational", text="hello", max_new_tokens="200").text == "bob</think>"
+    says(monkeypatch, runner, thought)
+    with pytest.raises(ExpertError, match="came to no answer"):
+        ask(runner, "conversational", text="hello")
+
+
+@pytest.mark.parametrize(
+    "said", ["Close it by </think>, like this.", "Write <|channel|>final<|message|> before it."]
+)
+def test_an_answer_may_speak_of_marks(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    runner = writer(text.chat)
+    says(monkeypatch, runner, said)
+    assert ask(runner, "conversational", text="hello", max_new_tokens="200").text == said
 
 
 def test_a_thought_without_an_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

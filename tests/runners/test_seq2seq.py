@@ -14,7 +14,7 @@ from deployments.runners import languages, seq2seq
 from deployments.runners.dialects import dialect
 from deployments.runners.seq2seq import Rewriter
 from tests.support.neural import ask, ask_all, model_card, opened, shared
-from tests.support.tiny import Builder, text, tiny
+from tests.support.tiny import Builder, text, tiny, translators
 
 LONG = " ".join(f"The cat sat on mat number {number}. A dog ran to the red house!" for number in range(12))
 
@@ -129,7 +129,7 @@ def test_a_t5_is_told_both_languages_by_name(monkeypatch: pytest.MonkeyPatch) ->
 def test_nllb_begins_with_the_target_and_is_told_the_source(
     monkeypatch: pytest.MonkeyPatch, written: str
 ) -> None:
-    runner = runner_of("translation", text.nllb)
+    runner = runner_of("translation", translators.nllb)
     calls = echoing(monkeypatch, runner)
     ask(runner, "translation", text="the house is red", target_language=written)
     tokens = runner.tokenizer.convert_tokens_to_ids
@@ -140,7 +140,9 @@ def test_nllb_begins_with_the_target_and_is_told_the_source(
     assert runner.tokenizer("a")["input_ids"][0] == tokens("zho_Hans")
 
 
-@pytest.mark.parametrize(("builder", "code"), [(text.m2m100, "__fr__"), (text.mbart50, "fr_XX")])
+@pytest.mark.parametrize(
+    ("builder", "code"), [(translators.m2m100, "__fr__"), (translators.mbart50, "fr_XX")]
+)
 def test_other_models_of_many_languages_have_codes_of_their_own(
     monkeypatch: pytest.MonkeyPatch, builder: Builder, code: str
 ) -> None:
@@ -163,7 +165,7 @@ def test_madlad_is_told_the_target_before_the_text() -> None:
 
 
 def test_a_marian_of_several_targets_is_told_one_before_the_text() -> None:
-    runner = runner_of("translation", text.marian_many)
+    runner = runner_of("translation", translators.marian_many)
     for asked, code in (("Spanish", "spa"), ("pt", "pt_br"), ("pt_BR", "pt_br")):
         job = runner.ready(Input("translation", {"text": "the cat", "target_language": asked}))
         assert job.prompts[0].text == f">>{code}<< the cat"
@@ -174,7 +176,7 @@ def test_a_marian_of_several_targets_is_told_one_before_the_text() -> None:
 
 def test_a_marian_of_one_target_takes_no_other() -> None:
     runner = Rewriter()
-    card = model_card("translation", tiny(text.marian), "translation")
+    card = model_card("translation", tiny(translators.marian), "translation")
     runner.load(card.model_copy(update={"id": "Helsinki-NLP/opus-mt-en-de"}), "cpu")
     runner.warm_up()
     for args in ({}, {"target_language": "German"}, {"target_language": "deu"}):
@@ -189,7 +191,7 @@ def test_a_marian_of_one_target_takes_no_other() -> None:
 def test_a_long_text_is_translated_sentence_by_sentence_and_lines_stay(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    runner = runner_of("translation", text.marian_many)
+    runner = runner_of("translation", translators.marian_many)
     monkeypatch.setattr(runner, "_generated", lambda prompts: [prompt.text for prompt in prompts])
     words = "the cat sat. A dog ran.\n\nHello bob!"
     found = ask(runner, "translation", text=words, target_language="fra").text
@@ -201,10 +203,11 @@ def test_a_long_text_is_translated_sentence_by_sentence_and_lines_stay(
 
 
 def test_eight_translations_at_once_are_as_eight_alone() -> None:
-    runner = runner_of("translation", text.nllb)
+    runner = runner_of("translation", translators.mbart50)
     several = [
         {
             "text": f"{'the cat ' * n}. hello.",
+            "source_language": "en",
             "target_language": ("French", "German")[n % 2],
             "max_new_tokens": "8",
         }
@@ -217,7 +220,7 @@ def test_eight_translations_at_once_are_as_eight_alone() -> None:
 
 
 def test_a_source_that_is_not_told_is_found_out_or_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = runner_of("translation", text.nllb)
+    runner = runner_of("translation", translators.nllb)
     job = runner.ready(
         Input("translation", {"text": "Das ist mein Haus und meine Katze.", "target_language": "French"})
     )
@@ -229,6 +232,44 @@ def test_a_source_that_is_not_told_is_found_out_or_asked_for(monkeypatch: pytest
     monkeypatch.setattr(runner, "_detector", None)
     with pytest.raises(InputError, match="name it as source_language, or install py3langid"):
         ask(runner, "translation", text="hello", target_language="de")
+
+
+@pytest.mark.parametrize(
+    ("builder", "written", "read"),
+    [
+        (translators.nllb, "the deu_Latn cat </s>sat", "the cat sat"),
+        (translators.mbart50, "the fr_XX cat </s>sat", "the cat sat"),
+        (translators.m2m100, "the __fr__ cat </s>sat", "the cat sat"),
+        (translators.marian_many, "the >>spa<< cat </s>sat", ">>fra<< the cat sat"),
+        (text.madlad, "the <2en> cat </s>sat", "<2fr> the cat sat"),
+    ],
+)
+def test_marks_inside_a_text_are_no_marks(builder: Builder, written: str, read: str) -> None:
+    runner = runner_of("translation", builder)
+    call = {"target_language": "fr", "source_language": "en", "max_new_tokens": "8"}
+    assert runner.ready(Input("translation", {"text": written, **call})).prompts[0].text == read
+    found, plain = ask_all(
+        runner, "translation", [{"text": words, **call} for words in (written, "the cat sat")]
+    )
+    assert found.text == plain.text
+    with pytest.raises(InputError, match="has only marks that"):
+        ask(runner, "translation", text="</s> ", **call)
+
+
+def test_an_instruction_keeps_its_gaps() -> None:
+    runner = runner_of("text2text-generation", text.bart)
+    job = runner.ready(Input("text2text-generation", {"text": "the <mask> sat</s>"}))
+    assert job.prompts[0].text == "the <mask> sat "
+    job = runner_of("summarization", text.bart).ready(Input("summarization", {"text": "the <mask> sat"}))
+    assert job.prompts[0].text == "the sat"
+
+
+def test_a_quotation_before_a_sentence_is_no_language_of_a_marian() -> None:
+    runner = runner_of("translation", translators.marian)
+    job = runner.ready(Input("translation", {"text": ">>the cat<< sat"}))
+    pieces = runner.tokenizer.tokenize(job.prompts[0].text)
+    assert ">>the cat<<" not in pieces
+    assert "cat" in runner.tokenizer.convert_tokens_to_string(pieces)
 
 
 def test_languages_have_names_and_codes() -> None:
@@ -286,7 +327,7 @@ def test_the_least_of_a_summary_is_half_of_a_short_text() -> None:
     assert seq2seq._least(5, 1) == 1
 
 
-@pytest.mark.parametrize("builder", [text.marian_many, text.m2m100, text.pegasus])
+@pytest.mark.parametrize("builder", [translators.marian_many, translators.m2m100, text.pegasus])
 def test_positions_that_are_computed_need_not_be_stored(builder: Builder, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

@@ -9,6 +9,7 @@ import pytest
 from deployments.errors import ExpertError, InputError, StoppedError
 from deployments.media import Audio
 from deployments.result import Input
+from deployments.runners import numerals
 from deployments.runners.base import Runner
 from tests.support.neural import ask, ask_all, opened, shared
 from tests.support.tiny import audio, speech, text, tiny
@@ -115,9 +116,48 @@ def test_what_a_voice_cannot_read_is_left_out_or_refused() -> None:
     one, other = spoken(runner, "The cat.", seed="1"), spoken(runner, "The cat. 你好。", seed="1")
     assert np.array_equal(one.samples, other.samples)
     with pytest.raises(InputError, match="found no words under 'text' that this model can read"):
-        spoken(runner, "你好。 123")
+        spoken(runner, "你好。")
     with pytest.raises(InputError, match="needs words"):
         spoken(runner, "  ")
+
+
+def test_english_numbers_are_read_as_words() -> None:
+    for builder in (speech.vits, speech.speecht5):
+        runner: Any = speaker(builder)
+        ready = runner.ready(Input(TASK, {"text": "in 1987", "seed": "1"}))
+        assert ready[0] == ["in one thousand nine hundred and eighty seven"]
+    runner = speaker(speech.vits)
+    one, other = spoken(runner, "the 2 cats", seed="1"), spoken(runner, "the two cats", seed="1")
+    assert np.array_equal(one.samples, other.samples)
+
+
+def test_digits_that_a_voice_would_leave_out_are_refused() -> None:
+    runner = opened(TASK, vits_german, TASK)
+    with pytest.raises(InputError, match="cannot read digits; write numbers as words"):
+        spoken(runner, "im jahr 1987")
+    assert spoken(runner, "im jahr 11").samples.size  # it knows the 1
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("0", "zero"),
+        (
+            "1,234,567 cats",
+            "one million two hundred and thirty four thousand five hundred and sixty seven cats",
+        ),
+        ("$3.50 or 10%", "three point five zero dollars or ten percent"),
+        ("-5 to 0.5", "minus five to zero point five"),
+        ("5-6", "five-six"),
+        ("the 3rd, the 21st, the 20th", "the third, the twenty first, the twentieth"),
+        ("B2 in the 1990s", "B two in the one thousand nine hundred and ninety s"),
+        ("call 0171", "call zero one seven one"),
+        ("9" * 40, " ".join(["nine"] * 40)),
+        ("no number.", "no number."),
+    ],
+)
+def test_numbers_become_words(written: str, read: str) -> None:
+    assert numerals.spelled(written) == read
 
 
 def test_a_call_is_stopped_between_sentences() -> None:
@@ -197,6 +237,10 @@ def test_speecht5_speaks_with_the_voices_of_its_card(tmp_path: Path) -> None:
 
 
 # What does not fit ------------------------------------------------------------------------------------
+
+
+def vits_german(folder: Path) -> None:
+    speech.vits(folder, tokenizer={"language": "deu"}, digits="1")
 
 
 def vits_old(folder: Path) -> None:

@@ -10,9 +10,9 @@ from deployments.errors import ExpertError, InputError, StoppedError
 from deployments.result import Input
 from deployments.runners.base import Runner
 from deployments.runners.entities import Token, entities
-from deployments.runners.text import MaskFiller, TokenClassifier
+from deployments.runners.text import MaskFiller, TokenClassifier, _marks_words
 from tests.support.neural import alike, ask, ask_all, opened, shared
-from tests.support.tiny import text, tiny
+from tests.support.tiny import text, tiny, words
 
 LONG = " ".join(f"alice {word} in paris." for word in ("sat", "was", "is", "hello", "on") * 14)
 
@@ -138,6 +138,18 @@ def test_runs_of_tokens_are_entities_under_every_scheme() -> None:
     assert found("O", "O", "O", "O") == []
 
 
+@pytest.mark.parametrize("mark", ["[SEP]", "[CLS]", "[MASK]"])
+def test_marks_inside_a_text_are_no_marks_and_places_stay(mark: str) -> None:
+    words = f"Alice sat {mark} in Paris"
+    runner = tagger()
+    assert isinstance(runner, TokenClassifier)
+    found = ask(runner, "token-classification", text=words).data
+    blank = ask(runner, "token-classification", text=words.replace(mark, " " * len(mark))).data
+    assert [{**entity, "word": ""} for entity in found] == [{**entity, "word": ""} for entity in blank]
+    assert all(words[entity["start"] : entity["end"]] == entity["word"] for entity in found)
+    assert found[-1]["end"] > words.index(mark) + len(mark)
+
+
 def test_a_model_that_labels_texts_does_not_label_words() -> None:
     with pytest.raises(ExpertError, match="made for another task"):
         opened("token-classification", text.filler, "token-classification")
@@ -166,6 +178,31 @@ def test_a_gap_is_filled_as_by_the_pipeline() -> None:
 def test_a_gap_may_be_written_in_many_ways(gap: str) -> None:
     one = ask(filler(), "fill-mask", text=f"the cat {gap} on the mat")
     assert one.data == ask(filler(), "fill-mask", text="the cat [MASK] on the mat").data
+
+
+def test_other_marks_inside_a_text_with_gaps_are_no_marks() -> None:
+    found = ask(filler(), "fill-mask", text="the cat [SEP] sat [CLS] on ___ mat.")
+    plain = ask(filler(), "fill-mask", text="the cat sat on ___ mat.")
+    assert [entry["word"] for entry in found.data] == [entry["word"] for entry in plain.data]
+    assert alike([entry["score"] for entry in found.data], [entry["score"] for entry in plain.data])
+    assert str(found.text).startswith("the cat [SEP] sat [CLS] on")
+
+
+def test_letters_that_mark_words_elsewhere_are_letters_in_a_wordpiece_vocabulary() -> None:
+    runner = opened("fill-mask", text.many_scripts_filler, "fill-mask")
+    assert isinstance(runner, MaskFiller)
+    paris, ending = runner.tokenizer.convert_tokens_to_ids(["paris", "##s"])
+    assert runner._joined(["this is ", "."], [paris]) == "this is paris."
+    assert runner._joined(["this is ", "."], [ending]) == "this iss."
+    found = ask(runner, "fill-mask", text="this is ___.", top_k="1000").data
+    assert sum(entry["text"].startswith("this is ") for entry in found) > len(words.wordpiece()) / 2
+
+
+def test_words_are_marked_where_many_tokens_are() -> None:
+    assert _marks_words(["Ġa", "b", "##"])
+    assert _marks_words(["Ġ", *"abcdefghijklmnop"])
+    assert not _marks_words(["Ġ", "##a", *"abcdefghijklmnop"])
+    assert not _marks_words(["a", "b"])
 
 
 def test_several_gaps_are_filled_at_once() -> None:

@@ -11,10 +11,10 @@ from tests.support.tiny import words
 from tests.support.tiny.audio import RATE
 
 
-def vits(folder: Path, **more: Any) -> None:
-    """A VITS with one voice, or as many as ``num_speakers``."""
+def vits(folder: Path, digits: str = "", **more: Any) -> None:
+    """A VITS with one voice, or as many as ``num_speakers``, that knows some digits or none."""
     path = folder / "letters.json"
-    letters = ["_", *"abcdefghijklmnopqrstuvwxyz '", "<unk>"]
+    letters = ["_", *"abcdefghijklmnopqrstuvwxyz '", *digits, "<unk>"]
     path.write_text(json.dumps({letter: index for index, letter in enumerate(letters)}))
     settings = {"language": "eng", "phonemize": False, "is_uroman": False, **more.pop("tokenizer", {})}
     tokenizer = hf.VitsTokenizer(str(path), pad_token="_", unk_token="<unk>", **settings)

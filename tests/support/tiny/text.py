@@ -21,7 +21,7 @@ THINKING = CHATML.replace("assistant\n{%", "assistant\n<think>\n{%")
 def bert_config(**more: Any) -> Any:
     """Of a tiny BERT."""
     size = {**words.SIZE, "vocab_size": len(words.wordpiece()), "max_position_embeddings": 128}
-    return hf.BertConfig(**size, initializer_range=0.3, **more)
+    return hf.BertConfig(**{**size, "initializer_range": 0.3, **more})
 
 
 def named(labels: Any) -> dict[str, Any]:
@@ -40,6 +40,14 @@ def encoder(folder: Path) -> None:
     """A BERT without a head."""
     hf.BertModel(bert_config()).save_pretrained(folder)
     words.bert().save_pretrained(folder)
+
+
+def many_scripts_filler(folder: Path) -> None:
+    """A BERT that fills gaps, among whose letters are those by which others mark their words."""
+    vocabulary = words.wordpiece()
+    vocabulary |= {letter: len(vocabulary) + n for n, letter in enumerate("▁Ġ")}
+    hf.BertForMaskedLM(bert_config(vocab_size=len(vocabulary))).save_pretrained(folder)
+    hf.BertTokenizer(vocab=vocabulary, model_max_length=128).save_pretrained(folder)
 
 
 def tagger(folder: Path) -> None:
@@ -75,6 +83,17 @@ def roberta_filler(folder: Path) -> None:
         hf.RobertaConfig(**size, pad_token_id=1, bos_token_id=0, eos_token_id=2)
     ).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def modern_filler(folder: Path) -> None:
+    """A ModernBERT that fills gaps."""
+    size = {**words.SIZE, "vocab_size": len(words.wordpiece()), "max_position_embeddings": 128}
+    specials = {"pad_token_id": 0, "bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3}
+    hf.ModernBertForMaskedLM(hf.ModernBertConfig(**size, **specials)).save_pretrained(folder)
+    names = ["input_ids", "attention_mask"]
+    hf.BertTokenizer(vocab=words.wordpiece(), model_max_length=128, model_input_names=names).save_pretrained(
+        folder
+    )
 
 
 def bart_judge(folder: Path) -> None:
@@ -142,7 +161,7 @@ def madlad(folder: Path) -> None:
 def bart(folder: Path) -> None:
     """A BART that reads 128 tokens at once."""
     config, tokenizer = _bart()
-    _save(hf.BartForConditionalGeneration(config), folder)
+    endless(hf.BartForConditionalGeneration(config), folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -158,7 +177,7 @@ def pegasus(folder: Path) -> None:
         eos_token_id=1,
         decoder_start_token_id=0,
     )
-    _save(hf.PegasusForConditionalGeneration(config), folder)
+    endless(hf.PegasusForConditionalGeneration(config), folder)
 
 
 def tapex(folder: Path) -> None:
@@ -166,7 +185,7 @@ def tapex(folder: Path) -> None:
     config, tokenizer = _bart()
     model = hf.BartForConditionalGeneration(config)
     model.generation_config.max_length = 8
-    _save(model, folder)
+    endless(model, folder)
     tokens.write(folder / "vocab.json", tokenizer.get_vocab())
     (folder / "merges.txt").write_text("#version: 0.2\n")
     tokens.write(
@@ -200,109 +219,17 @@ SEQ2SEQ: dict[str, Any] = {
 }
 
 
-def marian(folder: Path) -> None:
-    """A Marian of two languages, which only its name tells."""
-    _marian(folder)
-
-
-def marian_many(folder: Path) -> None:
-    """A Marian of several targets."""
-    _marian(folder, ">>fra<<", ">>spa<<", ">>pt_br<<")
-
-
-def _marian(folder: Path, *codes: str) -> None:
-    spm = tokens.sentencepiece(folder / "source.spm")
-    (folder / "target.spm").write_bytes((folder / "source.spm").read_bytes())
-    pieces = ["</s>", "<unk>", *codes, *(piece for piece in spm if piece[0] != "<"), "<pad>"]
-    tokens.write(folder / "vocab.json", {piece: n for n, piece in enumerate(pieces)})
-    tokens.write(
-        folder / "tokenizer_config.json", {"tokenizer_class": "MarianTokenizer", "model_max_length": 64}
-    )
-    end = len(pieces) - 1
-    config = hf.MarianConfig(
-        vocab_size=len(pieces),
-        **SEQ2SEQ,
-        max_position_embeddings=64,
-        pad_token_id=end,
-        eos_token_id=0,
-        decoder_start_token_id=end,
-        bad_words_ids=[[end]],
-        num_beams=2,
-    )
-    _save(hf.MarianMTModel(config), folder)
-
-
-def m2m100(folder: Path) -> None:
-    """An M2M100 of a hundred languages."""
-    spm = tokens.sentencepiece(folder / "sentencepiece.bpe.model")
-    pieces = ["<s>", "<pad>", "</s>", "<unk>", *(piece for piece in spm if piece[0] != "<")]
-    tokens.write(folder / "vocab.json", {piece: n for n, piece in enumerate(pieces)})
-    tokenizer = hf.M2M100Tokenizer(
-        str(folder / "vocab.json"), str(folder / "sentencepiece.bpe.model"), model_max_length=64
-    )
-    tokenizer.save_pretrained(folder)
-    _m2m(folder, len(pieces) + 108, len(pieces))
-
-
-def nllb(folder: Path) -> None:
-    """An NLLB of some languages."""
-    pieces = {**dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", "▁", *words.LETTERS])}
-    codes = ["eng_Latn", "fra_Latn", "deu_Latn", "zho_Hans", "zho_Hant", "ace_Arab"]
-    tokenizer = hf.NllbTokenizer(
-        vocab={piece: n for n, piece in enumerate(pieces)},
-        merges=[],
-        extra_special_tokens=codes,
-        model_max_length=64,
-    )
-    tokenizer.save_pretrained(folder)
-    _m2m(folder, len(tokenizer))
-
-
-def _m2m(folder: Path, vocabulary: int, words_end: int | None = None) -> None:
-    """Store a model; the tokens behind ``words_end`` are those of languages, and it rarely writes them."""
-    config = hf.M2M100Config(
-        vocab_size=vocabulary,
-        **SEQ2SEQ,
-        max_position_embeddings=64,
-        pad_token_id=1,
-        bos_token_id=0,
-        eos_token_id=2,
-        decoder_start_token_id=2,
-    )
-    model = hf.M2M100ForConditionalGeneration(config)
-    if words_end is not None:
-        model.model.shared.weight.data[words_end:] *= 0.1
-    _save(model, folder)
-
-
-def mbart50(folder: Path) -> None:
-    """An mBART-50."""
-    pieces = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), ("▁", -2.0)]
-    pieces += [(letter, -6.0) for letter in words.LETTERS]
-    tokenizer = hf.MBart50Tokenizer(vocab=pieces, model_max_length=64)
-    tokenizer.save_pretrained(folder)
-    config = hf.MBartConfig(
-        vocab_size=len(tokenizer),
-        **SEQ2SEQ,
-        max_position_embeddings=64,
-        pad_token_id=1,
-        bos_token_id=0,
-        eos_token_id=2,
-        decoder_start_token_id=2,
-    )
-    _save(hf.MBartForConditionalGeneration(config), folder)
-
-
 # Decoders -----------------------------------------------------------------------------------------------
 
 
-def llama(folder: Path, template: str | None = None, **generation: Any) -> None:
+def llama(folder: Path, template: str | None = None, marks: tuple[str, ...] = (), **generation: Any) -> None:
     """A Llama that reads and writes 256 tokens, with a chat template or without."""
+    marks = ("<|im_start|>", "<|im_end|>", *marks)
     tokenizer = hf.GPT2Tokenizer(
-        vocab=tokens.byte_vocabulary("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+        vocab=tokens.byte_vocabulary("<|endoftext|>", *marks),
         merges=[],
         chat_template=template,
-        extra_special_tokens=["<|im_start|>", "<|im_end|>"],
+        extra_special_tokens=list(marks),
     )
     config = hf.LlamaConfig(
         **words.SIZE,
@@ -326,6 +253,11 @@ def chat(folder: Path) -> None:
 def thinker(folder: Path) -> None:
     """A chat model that is made to think first."""
     llama(folder, THINKING)
+
+
+def harmonist(folder: Path) -> None:
+    """A chat model that thinks and answers in channels."""
+    llama(folder, CHATML, ("<|channel|>", "<|message|>", "<|end|>"))
 
 
 def gpt2(folder: Path) -> None:
@@ -370,7 +302,7 @@ def tapas(folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-def _save(model: Any, folder: Path) -> None:
+def endless(model: Any, folder: Path) -> None:
     """Store an encoder-decoder so that it never ends by itself: by chance most would end at once."""
     model.generation_config.suppress_tokens = [model.config.eos_token_id]
     model.generation_config.forced_eos_token_id = None
