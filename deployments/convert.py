@@ -10,6 +10,7 @@ import os
 import re
 import resource
 import sys
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ COPIES = 4
 SLACK = 16 << 20
 """Bytes that are always allowed: small files may share much, such as masks."""
 
-_WORKING = 2 << 30  # bytes of memory that the libraries may take beside the tensors
+_WORKING = 512 << 20  # bytes of memory that the libraries may take beside the tensors
 _SHARD = re.compile(r"(.+?)-\d+-of-\d+(\..+)?\.safetensors")
 
 
@@ -73,8 +74,8 @@ def alone() -> None:
 def bound(size: int) -> None:
     """Limit this process to what honest pickles of up to ``size`` bytes need.
 
-    A pickle may be compressed a thousandfold, and is unpacked before anything of it can be looked at. What is
-    mapped from the file counts as memory too, and so does a second copy of the tensors as they are written.
+    That is memory for what is mapped from the file, for the tensors, and for a second copy of them as they
+    are written; and a file for the tensors.
     """
     most = COPIES * size + SLACK
     _lower(resource.RLIMIT_FSIZE, most + SLACK)  # safetensors' header is beside the tensors
@@ -113,6 +114,7 @@ def read(path: Path) -> dict[str, Any]:
     import torch
 
     try:
+        _check_packing(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except Exception as error:
         words = " ".join(str(error).split())[:200]
@@ -148,6 +150,17 @@ def _check_size(tensors: Iterable[Any], path: Path) -> None:
             f"The pickled weights of {path.stat().st_size} bytes claim {total} bytes of tensors; that is no "
             "plain model, and they are not unpacked. Choose a model with safetensors."
         )
+
+
+def _check_packing(path: Path) -> None:
+    """Refuse an archive with compressed entries.
+
+    torch writes none, reads those that it maps into memory wrongly, and unpacks the others whole.
+    """
+    if _is_zip(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("it is compressed, which torch does not do")
 
 
 def _is_zip(path: Path) -> bool:
