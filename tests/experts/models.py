@@ -3,7 +3,18 @@
 from collections.abc import Mapping
 
 from tests.support.expert_models import Published, published
-from tests.support.tiny import Builder, audio, captions, diffusion, films, speech, tabular, text, vision
+from tests.support.tiny import (
+    Builder,
+    audio,
+    captions,
+    diffusion,
+    films,
+    speech,
+    tabular,
+    text,
+    translators,
+    vision,
+)
 
 HF = "transformers"
 DIFFUSERS = "diffusers"
@@ -76,7 +87,13 @@ FURTHER: Mapping[str, tuple[Builder, ...]] = {
     "feature-extraction": (text.last_token,),
     "sentence-similarity": (text.last_token,),
     "summarization": (text.t5, text.pegasus),
-    "translation": (text.marian, text.nllb, text.m2m100, text.mbart50, text.madlad),
+    "translation": (
+        translators.marian,
+        translators.nllb,
+        translators.m2m100,
+        translators.mbart50,
+        text.madlad,
+    ),
     "text-generation": (text.gpt2,),
     "table-question-answering": (text.tapex,),
     "tabular-classification": (tabular.boosted, tabular.machine),
