@@ -10,7 +10,7 @@ from tests.experts.cases import SMALL
 from tests.experts.media import same
 from tests.support.expert_models import Desk, published, serving
 from tests.support.hub import FakeHub
-from tests.support.tiny import captions, diffusion, films, speech, text, vision
+from tests.support.tiny import captions, diffusion, films, scenes, speech, text
 
 PROMPT = "a red house on a hill in paris"
 MODELS = (
@@ -18,7 +18,7 @@ MODELS = (
     published(captions.blip, "transformers", "image-to-text", id="tiny/captioner"),
     published(text.t5, "transformers", "translation", id="tiny/translator"),
     published(speech.vits, "transformers", "text-to-speech", id="tiny/speaker"),
-    published(vision.dpt, "transformers", "depth-estimation", id="tiny/measurer"),
+    published(scenes.dpt, "transformers", "depth-estimation", id="tiny/measurer"),
     published(
         diffusion.controlnet,
         "diffusers",
@@ -68,7 +68,7 @@ async def test_five_modalities_in_one_run(desk: Desk) -> None:
     assert ran.image(4).pixels.shape[:2] == drawn.shape[:2]
     assert not same(ran.image(5), ran.image(0))
     assert len(ran.video(6).frames) == 2
-    for task in (0, 3, 4, 5, 6):
+    for task in (3, 6):  # what nothing else was made of
         assert ran.one(task).artifacts[0].path in ran.answer
 
 
