@@ -14,7 +14,7 @@ from ray import serve
 from ray.exceptions import AuthenticationError
 
 from controller import app
-from controller.cluster import install
+from controller.cluster import install, remove
 from controller.errors import ControllerError, SettingsError
 from controller.settings import Settings
 from deployments import fleet
@@ -111,6 +111,29 @@ def test_a_share_and_the_token_go_along(fake: FakeRay) -> None:
     assert [card.gpu for card in fake.cards] == [0.5]
     assert fake.token == SecretStr("hf_x")
     install(settings, "auto", [VADER])
+    assert [card.gpu for card in fake.cards] == [0.0]
+
+
+def test_an_expert_is_removed(fake: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed: list[str] = []
+    monkeypatch.setattr(fleet, "undeploy", lambda card: removed.append(card.id))
+    fake.applications = {"text-classification--embedded--vader": object()}
+    assert remove(Settings(), "auto", [VADER]) == [VADER]
+    assert removed == [VADER]
+    assert fake.done == ["init", "shutdown"]
+
+
+def test_what_is_not_there_cannot_be_removed(fake: FakeRay) -> None:
+    with pytest.raises(ControllerError, match="embedded/vader is not deployed there; hugginggpt ps shows"):
+        remove(Settings(), "auto", [VADER])
+    with pytest.raises(UnknownModelError):
+        remove(Settings(), "auto", ["no/such"])
+
+
+def test_a_model_served_elsewhere_holds_no_share(fake: FakeRay) -> None:
+    token = SecretStr("hf_x")
+    settings = Settings(inference_mode="huggingface", huggingface_access_token=token)
+    install(settings, "auto", ["facebook/bart-large-cnn"], 0.5)
     assert [card.gpu for card in fake.cards] == [0.0]
 
 

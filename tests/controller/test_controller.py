@@ -1,6 +1,7 @@
 """The controller over fakes: what a run tells, in which order, and how it ends."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import pytest
@@ -14,9 +15,11 @@ from controller.plan import Plan
 from controller.planner import Reply
 from controller.selector import Fleet
 from controller.settings import Settings
+from model_catalog.card import ModelCard
 from model_catalog.errors import HuggingGPTError
+from tests.support.cluster import card
 from tests.support.dispatching import CHAIN, ONE, PICTURE, A
-from tests.support.fakes import BEGIN, FakeCluster, FakeResponder, after, died, now, turns, virtual
+from tests.support.fakes import BEGIN, FakeCluster, FakeResponder, after, answers, died, now, turns, virtual
 from tests.support.logs import recorded
 from tests.support.stage import ASKED, EDGES, FAULTY, Stage
 
@@ -332,6 +335,39 @@ async def test_a_model_that_came_back_unnoticed_is_found() -> None:
     done = stage.events[-1]
     assert isinstance(done, RunDone)
     assert done.outcomes[0].text == "by test/a"
+
+
+async def test_cards_of_experts_that_were_just_deployed_are_taken_in() -> None:
+    stage = Stage()
+    new = card("new", "translation", "Echo")
+    await stage.controller.refresh([new])
+    assert stage.controller.selector.catalog.get(new.id) == new
+
+
+async def test_it_is_looked_again_while_experts_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STARTING_S", 0.0)
+    stage = Stage()
+    looks: list[Fleet | Exception] = [
+        Fleet(starting=frozenset({"test/a"})),
+        OSError("Serve is away for a moment"),
+        Fleet(starting=frozenset({"test/a"})),
+        Fleet(running=frozenset({"test/a"})),
+    ]
+
+    class Changing(FakeCluster):
+        async def refresh(self, cards: Sequence[ModelCard] = ()) -> Fleet:
+            look = looks.pop(0)
+            if isinstance(look, Exception):
+                raise look
+            return look
+
+    stage.controller.cluster = Changing(answers)
+    await stage.controller.refresh()
+    watch = stage.controller._watch
+    assert watch is not None
+    await asyncio.wait_for(watch, 20)
+    assert looks == []
+    assert stage.controller.selector.fleet.running == {"test/a"}
 
 
 async def test_what_is_starting_is_told() -> None:

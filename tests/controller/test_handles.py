@@ -134,6 +134,38 @@ async def test_an_expert_that_is_replaced_with_a_replica_left_still_runs(world: 
     assert (await (await _experts(world)).refresh()).running == {RUNS.id}
 
 
+async def test_an_expert_that_the_catalog_lacks_is_asked_for_its_card_once(world: World) -> None:
+    experts = await _experts(world)
+    new = card("new", "translation", "Echo")
+    world.add(new, "RUNNING", replicas=1)
+    world.response = FakeResponse(new)
+    found = await experts.refresh()
+    assert list(found.learned) == [new]
+    assert found.running == {new.id}
+    assert [item["model"] for item in await experts.experts()] == [new.id]
+    asked = [method for _, method, *_ in world.calls]
+    assert asked == ["card"]
+    assert (await experts.refresh()).learned == ()
+    assert len(world.calls) == 1
+
+
+async def test_another_products_application_is_let_be(world: World) -> None:
+    experts = await _experts(world)
+    world.apps["shop"] = ExpertStatus("shop", "RUNNING", "", 1)
+    world.response = FakeResponse(error=AttributeError("no such method"))
+    for _ in range(2):
+        assert (await experts.refresh()).learned == ()
+    assert len(world.calls) == 1
+
+
+async def test_the_card_that_was_deployed_counts_above_the_catalogs(world: World) -> None:
+    experts = await _experts(world)
+    world.add(RUNS, "RUNNING", replicas=1)
+    larger = RUNS.model_copy(update={"gpu": 0.5})
+    assert (await experts.refresh([larger])).learned == (larger,)
+    assert [item["gpu"] for item in await experts.experts()] == [0.5]
+
+
 # Calls ---------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
 
 from deployments import fleet
@@ -70,6 +71,16 @@ async def test_five_modalities_in_one_run(desk: Desk) -> None:
     assert len(ran.video(6).frames) == 2
     for task in (3, 6):  # what nothing else was made of
         assert ran.one(task).artifacts[0].path in ran.answer
+
+
+async def test_a_server_that_ran_before_knows_the_experts_and_uses_them(desk: Desk, product: str) -> None:
+    async with httpx2.AsyncClient(base_url=product, timeout=60) as http:
+        listed = (await http.get("/v1/experts")).json()
+        assert {model.card.id for model in MODELS} <= {row["model"] for row in listed["experts"]}
+        wish = {"messages": [{"role": "user", "content": "Draw a red house"}]}
+        run = (await http.post("/v1/runs", json=wish)).raise_for_status().json()["run"]
+    (outcome,) = run["outcomes"]
+    assert (outcome["status"], outcome["choice"]["model"]) == ("done", "tiny/drawer")
 
 
 def _wishes() -> list[dict[str, Any]]:
