@@ -76,7 +76,7 @@ async def test_five_modalities_in_one_run(desk: Desk) -> None:
 async def test_a_server_that_ran_before_knows_the_experts_and_uses_them(desk: Desk, product: str) -> None:
     async with httpx2.AsyncClient(base_url=product, timeout=60) as http:
         listed = (await http.get("/v1/experts")).json()
-        assert {model.card.id for model in MODELS} <= {row["model"] for row in listed["experts"]}
+        assert {model.card.id for model in MODELS} <= {row["model"] for row in listed["data"]}
         wish = {"messages": [{"role": "user", "content": "Draw a red house"}]}
         run = (await http.post("/v1/runs", json=wish)).raise_for_status().json()["run"]
     (outcome,) = run["outcomes"]
