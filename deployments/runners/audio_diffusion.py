@@ -42,6 +42,10 @@ class SoundMaker(DiffusionRunner):
 
     def open(self) -> None:
         """See ``NeuralRunner``."""
+        import torch
+
+        if self.card.dtype is None:
+            self.dtype = torch.float32  # half precision can be heard of what makes the waves
         self.pipe = self.pipeline()
         self._length = next((name for name in _LENGTHS if name in accepts(self.pipe)), "")
         other = [task for task in self.card.tasks if task != "text-to-audio"]

@@ -34,8 +34,11 @@ class DepthEstimator(PictureRunner):
 
     def open(self) -> None:
         """See ``NeuralRunner``."""
+        import torch
         import transformers
 
+        if self.card.dtype is None:
+            self.dtype = torch.float32  # the steps of half precision show in normals
         self.model = self.load_model(transformers.AutoModelForDepthEstimation)
         kind = self.model.config.model_type
         if kind in _UNSURE:

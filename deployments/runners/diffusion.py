@@ -13,7 +13,7 @@ from deployments.errors import ExpertError, InputError
 from deployments.media import Image, rgb
 from deployments.result import Input, Result
 from deployments.runners.neural import picture
-from deployments.runners.pipelines import DiffusionRunner, accepts, generators
+from deployments.runners.pipelines import DiffusionRunner, accepts, generators, sliced, tiled
 from deployments.runners.single import image_of, text_of
 
 MIN_SIDE, MAX_SIDE = 64, 2048
@@ -90,7 +90,7 @@ class PictureRunner(DiffusionRunner):
         knobs = tuple(item.text(name) for name in _KNOBS)
         return item.task, knobs, bool(item.text("negative_prompt")), tuple(sizes)
 
-    def infer(self, items: Sequence[Request]) -> list[Any]:
+    def infer(self, items: Sequence[Request]) -> list[Result | Exception]:
         """One call for each kind of request; a picture that the safety checker refuses is an error."""
         batches: dict[Hashable, _Batch] = {}
         for place, request in enumerate(items):
@@ -98,11 +98,10 @@ class PictureRunner(DiffusionRunner):
             batch = batches.setdefault(kin, _Batch())
             batch.requests.append(request)
             batch.places.append(place)
-        answers: list[Any] = [None] * len(items)
+        answers: dict[int, Result | Exception] = {}
         for batch in batches.values():
-            for place, answer in zip(batch.places, self._pictures(batch.requests), strict=True):
-                answers[place] = answer
-        return answers
+            answers |= zip(batch.places, self._pictures(batch.requests), strict=True)
+        return [answers[place] for place in range(len(items))]
 
     def _pictures(self, requests: Sequence[Request]) -> list[Result | Exception]:
         first = requests[0]
@@ -121,13 +120,12 @@ class PictureRunner(DiffusionRunner):
 
     def _tile(self, request: Request) -> None:
         """Decode what is larger than usual in tiles, and a batch one by one, to spare the GPU's memory."""
-        vae: Any = getattr(request.pipe, "vae", None)
-        if self.device != "cuda" or not hasattr(vae, "enable_tiling"):
+        if self.device != "cuda":
             return
-        vae.enable_slicing()
+        vae: Any = getattr(request.pipe, "vae", None)
+        sliced(vae)
         width, height = request.size or (0, 0)
-        large = width * height > _TILED * native_side(request.pipe) ** 2
-        (vae.enable_tiling if large else vae.disable_tiling)()
+        tiled(vae, width * height > _TILED * native_side(request.pipe) ** 2)
 
     def wished(self, item: Input, pipe: Any) -> dict[str, int]:
         """Width and height as the call or the card gives them, such that the model can work at them.

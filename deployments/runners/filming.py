@@ -12,10 +12,12 @@ from deployments.media import Video
 from deployments.result import Input, Result
 from deployments.runners.diffusion import MAX_SIDE, MIN_SIDE, fitted
 from deployments.runners.neural import picture
-from deployments.runners.pipelines import INDEX, DiffusionRunner, accepts, generators
+from deployments.runners.pipelines import INDEX, DiffusionRunner, accepts, generators, tiled
 from deployments.runners.single import image_of, text_of
 
 MAX_FRAMES = 257
+
+_DECODED = 4  # frames at once, where a pipeline decodes them in chunks: all together fill the memory
 
 _RATES = {
     "StableVideoDiffusion": 7,
@@ -81,9 +83,8 @@ class Filmmaker(DiffusionRunner):
                     f"A {name} cannot do {task} with this model; give its card the tasks it was made for."
                 )
             self.pipes[task] = own if cls is type(own) else self.sibling(cls, own)
-        vae: Any = getattr(own, "vae", None)
-        if self.device == "cuda" and hasattr(vae, "enable_tiling"):
-            vae.enable_tiling()
+        if self.device == "cuda":
+            tiled(getattr(own, "vae", None))
 
     def ready(self, item: Input) -> Scene:
         """See ``NeuralRunner``."""
@@ -101,6 +102,8 @@ class Filmmaker(DiffusionRunner):
             told["image"] = ImageOps.fit(shown, size)
         if size and {"width", "height"} <= takes.keys():
             told |= {"width": size[0], "height": size[1]}
+        if "decode_chunk_size" in takes:
+            told["decode_chunk_size"] = _DECODED
         rate = self.knob(item, "fps", _rate(pipe), 1, 60)
         if "frame_rate" in takes:
             told["frame_rate"] = rate

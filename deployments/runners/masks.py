@@ -90,39 +90,47 @@ class MaskMaker(PictureRunner):
 
     def _drawn(self, item: Seen, masks: _Masks) -> Result:
         """Masks as data and as a tinted picture; as mask the largest one that does not reach the border."""
-        import torch
-
-        fine = fine_shape(item.shape)
+        shape = fine_shape(item.shape)
         data: list[dict[str, Any]] = []
-        pixels: list[NDArray[np.uint8]] = []
+        fine: list[NDArray[np.bool_]] = []  # of the picture's size, a hundred masks would fill the memory
         for logits, score in zip(masks.logits, masks.scores, strict=True):
             self.check_stopped()
-            wide = torch.nn.functional.interpolate(
-                logits[None, None].float(), size=fine, mode="bilinear", align_corners=False
-            )
-            mask = (wide[0, 0] > 0).cpu().numpy()
+            mask = _grown(logits, shape)
             if mask.any():
-                mask = stretched(mask.astype(np.uint8), item.shape)
-                (runs,) = run_lengths(mask, [1])
-                share = round(sum(runs["counts"][1::2]) / mask.size, 4)
-                data.append(
-                    {"score": round(float(score), 4), "area": share, "box": around(runs), "mask": runs}
-                )
-                pixels.append(mask)
+                data.append({"score": round(float(score), 4), **_told(mask, item.shape)})
+                fine.append(mask)
         # The largest is painted first, so that it hides no smaller one.
         order = sorted(range(len(data)), key=lambda n: -data[n]["area"])
-        parts = np.zeros(item.shape, np.int16)
+        parts = np.zeros(shape, np.int16)
         for n in order:
-            parts[pixels[n] == 1] = n + 1
+            parts[fine[n]] = n + 1
         chosen = next((n for n in order if _within(data[n]["box"], item.shape)), order[0] if order else None)
-        mask = np.zeros(item.shape, np.uint8) if chosen is None else pixels[chosen] * np.uint8(255)
+        best = np.zeros(shape, np.bool_) if chosen is None else fine[chosen]
         count = len(data)
         return Result(
-            image=tinted(item.image, parts, palette(count), {}),
+            image=tinted(item.image, stretched(parts, item.shape), palette(count), {}),
             data=data,
             text=f"{count} thing{'s' if count > 1 else ''} outlined" if count else "nothing found",
-            mask=Image(mask),
+            mask=Image(stretched(best.astype(np.uint8) * np.uint8(255), item.shape)),
         )
+
+
+def _grown(logits: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The mask of ``shape`` that logits of height × width mean."""
+    import torch
+
+    wide = torch.nn.functional.interpolate(
+        logits[None, None].float(), size=shape, mode="bilinear", align_corners=False
+    )
+    mask: NDArray[np.bool_] = (wide[0, 0] > 0).cpu().numpy()
+    return mask
+
+
+def _told(mask: NDArray[np.bool_], shape: tuple[int, int]) -> dict[str, Any]:
+    """A mask's share of the picture of ``shape``, its box there, and its run lengths."""
+    (runs,) = run_lengths(stretched(mask, shape), [1])
+    area = sum(runs["counts"][1::2]) / (shape[0] * shape[1])
+    return {"area": round(area, 4), "box": around(runs), "mask": runs}
 
 
 def _only(embeddings: Any, place: int) -> Any:

@@ -15,7 +15,7 @@ from deployments.result import Input
 from deployments.runners.neural import NeuralRunner, picture
 from deployments.runners.single import image_of
 
-_LOOKED_AT = 2**22  # pixels; more than any model here looks at, and few enough for float copies
+LOOKED_AT = 2**22  # pixels; more than any model here looks at, and few enough for float copies
 _NARROWEST = 50  # times as long as wide; a narrower one would vanish when it is made smaller
 _ARTICLE = re.compile(r"^(an?|the)\s+(?=\S)", re.IGNORECASE)
 _IRREGULAR = {"person": "people", "knife": "knives", "mouse": "mice", "sheep": "sheep", "fish": "fish"}
@@ -122,7 +122,7 @@ def seen(item: Input, **more: Any) -> Seen:
         raise InputError(
             f"A picture of {width} × {height} pixels is too narrow to be understood; cut a part of it out."
         )
-    return Seen(image, bounded(picture(image), _LOOKED_AT), task=item.task, **more)
+    return Seen(image, bounded(picture(image), LOOKED_AT), task=item.task, **more)
 
 
 def shape_of(image: Image) -> tuple[int, int]:

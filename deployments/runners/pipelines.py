@@ -8,6 +8,7 @@ import inspect
 import json
 import re
 import secrets
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ class DiffusionRunner(NeuralRunner):
         folder = folder or self.folder
         named = read_index(folder)
         cls = pipeline_class(named.pop("_class_name", None))
+        _check_words(cls)
         parts = {name: value for name, value in named.items() if not name.startswith("_")}
         for name, value in parts.items():
             if isinstance(value, list) and len(value) == 2:
@@ -257,6 +259,18 @@ def fresh(pipe: Any) -> Any:
     return type(pipe)(**parts, **pipe.parameters)
 
 
+def tiled(vae: Any, wanted: bool = True) -> None:
+    """Have an autoencoder work in tiles, or at once; one of a kind that knows no tiles is left alone."""
+    if hasattr(vae, "use_tiling"):  # all have the methods
+        (vae.enable_tiling if wanted else vae.disable_tiling)()
+
+
+def sliced(vae: Any) -> None:
+    """Have an autoencoder take a batch one by one; one of a kind that cannot is left alone."""
+    if hasattr(vae, "use_slicing"):
+        vae.enable_slicing()
+
+
 def accepts(pipe: Any) -> Mapping[str, inspect.Parameter]:
     """The arguments of a call on a pipeline, or on one of a class."""
     cls = pipe if isinstance(pipe, type) else type(pipe)
@@ -268,6 +282,17 @@ def generators(seeds: list[int]) -> list[Any]:
     import torch
 
     return [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+
+
+def _check_words(cls: Any) -> None:
+    """Refuse a pipeline that mends texts with ftfy where it is not installed: many fail only when called.
+
+    Raises:
+        ExpertError: it is not.
+
+    """
+    if hasattr(sys.modules.get(cls.__module__), "is_ftfy_available") and find_spec("ftfy") is None:
+        raise ExpertError(f"A {cls.__name__} needs ftfy: pip install 'hugginggpt-serve[models]'.")
 
 
 def _component_class(library: str, name: str) -> Any:

@@ -12,6 +12,7 @@ from deployments.errors import InputError
 from deployments.media import Image
 from deployments.result import Input
 from deployments.runners.neural import NeuralRunner, picture
+from deployments.runners.pictures import LOOKED_AT, bounded
 from deployments.runners.single import image_of
 
 _LEAST = 32  # pixels: of a shorter side, image processors mistake the rows for channels
@@ -21,7 +22,7 @@ _SEEDS = 2**32
 
 
 def view(image: Image) -> Any:
-    """The picture for an image processor: RGB, of Pillow, and at least a few pixels wide and high.
+    """The picture for an image processor: RGB, of Pillow, of a few pixels at least and four million at most.
 
     Raises:
         InputError: it is a mere line.
@@ -34,7 +35,7 @@ def view(image: Image) -> Any:
             f"A picture of {shown.width} × {shown.height} pixels is too thin to look at; cut it into pieces."
         )
     if short >= _LEAST:
-        return shown
+        return bounded(shown, LOOKED_AT)
     times = -(-_LEAST // short)
     return shown.resize((shown.width * times, shown.height * times))
 

@@ -26,8 +26,11 @@ class Upscaler(NeuralRunner):
 
     def open(self) -> None:
         """See ``NeuralRunner``."""
+        import torch
         import transformers
 
+        if self.card.dtype is None:
+            self.dtype = torch.float32  # half precision leaves its traces in even areas
         self.model = self.load_model(transformers.AutoModelForImageToImage)
         self._factor = int(self.model.config.upscale)
 

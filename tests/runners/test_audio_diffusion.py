@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from deployments.errors import ExpertError, InputError, StoppedError
 from deployments.result import Input, Result
@@ -74,6 +75,14 @@ def test_the_longest_sound_is_the_models() -> None:
         ask(maker(), TASK, text="a cat", seconds="3")
     with pytest.raises(InputError, match="needs words"):
         ask(maker(), TASK, text="")
+
+
+def test_half_precision_is_taken_only_where_the_card_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SoundMaker, "_dtype", lambda _: torch.bfloat16)  # as on a GPU
+    for told, expected in ((None, torch.float32), ("bfloat16", torch.bfloat16)):
+        runner = SoundMaker()
+        runner.load(model_card("audio-diffusion", tiny(diffusion.stable_audio), TASK, dtype=told), "cpu")
+        assert runner.pipe.vae.dtype is runner.pipe.transformer.dtype is expected
 
 
 def test_a_call_ends_within_one_step() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from deployments.errors import ExpertError, InputError, StoppedError
 from deployments.media import Image
+from deployments.runners.sight import view
 from tests.support.neural import ask, ask_all, opened, shared
 from tests.support.tiny import Builder, captions, text, tiny
 
@@ -73,6 +74,13 @@ def test_pictures_of_every_shape_are_taken() -> None:
     grey_text, clear_text, _, grey_again, white_text = (r.text for r in ask_all(runner, TASK, several))
     assert grey_text == grey_again
     assert clear_text == white_text
+
+
+def test_a_picture_is_looked_at_in_four_million_pixels_at_most() -> None:
+    large = view(Image(np.zeros((3000, 6000, 3), np.uint8)))
+    assert 2**22 - 6000 < large.width * large.height <= 2**22
+    assert large.width == pytest.approx(2 * large.height, abs=2)
+    assert view(Image(np.zeros((40, 60, 3), np.uint8))).size == (60, 40)
 
 
 def test_a_line_is_no_picture() -> None:

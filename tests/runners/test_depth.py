@@ -10,12 +10,12 @@ from deployments.errors import ExpertError, StoppedError
 from deployments.result import Input
 from deployments.runners.depth import _unpadded, metric, nearness, normals
 from tests.support.neural import ask, ask_all, opened, shared
-from tests.support.tiny import Builder, vision
+from tests.support.tiny import Builder, scenes, vision
 from tests.support.tiny.vision import mixed, photo
 
 TASK, CONTROL, NORMAL = "depth-estimation", "depth-control", "normal-control"
-METRIC = (vision.glpn, vision.depth_anything_metric, vision.zoedepth)
-ALL = (vision.dpt, vision.depth_anything, *METRIC)
+METRIC = (scenes.glpn, scenes.depth_anything_metric, scenes.zoedepth)
+ALL = (scenes.dpt, scenes.depth_anything, *METRIC)
 
 
 @pytest.mark.parametrize("builder", ALL)
@@ -113,7 +113,7 @@ def test_what_is_far_away_points_to_the_viewer() -> None:
 
 
 def test_maps_for_controlnet() -> None:
-    runner = shared(TASK, vision.dpt, TASK, CONTROL, NORMAL)
+    runner = shared(TASK, scenes.dpt, TASK, CONTROL, NORMAL)
     depth, control, normal = (ask(runner, task, image=photo()).image for task in (TASK, CONTROL, NORMAL))
     assert depth is not None
     assert control is not None
@@ -126,7 +126,7 @@ def test_maps_for_controlnet() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 30), (700, 1000)])
 def test_pictures_of_any_size(size: tuple[int, int]) -> None:
-    for builder in (vision.glpn, vision.zoedepth, vision.depth_anything):
+    for builder in (scenes.glpn, scenes.zoedepth, scenes.depth_anything):
         result = ask(shared(TASK, builder, TASK), TASK, image=photo(0, *size))
         assert result.image is not None
         assert result.image.pixels.shape == (*size, 3)
@@ -134,7 +134,7 @@ def test_pictures_of_any_size(size: tuple[int, int]) -> None:
 
 def test_a_narrow_picture_is_not_rounded_to_nothing() -> None:
     for size in ((3, 140), (140, 3)):
-        result = ask(shared(TASK, vision.zoedepth, TASK), TASK, image=photo(0, *size))
+        result = ask(shared(TASK, scenes.zoedepth, TASK), TASK, image=photo(0, *size))
         assert result.image is not None
         assert result.image.pixels.shape == (*size, 3)
 
@@ -145,7 +145,7 @@ def test_a_model_for_another_task_is_refused() -> None:
 
 
 def test_a_call_that_nobody_waits_for_ends_before_the_model_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    runner: Any = opened(TASK, vision.dpt, TASK)
+    runner: Any = opened(TASK, scenes.dpt, TASK)
     prepare = runner.features
     monkeypatch.setattr(runner, "features", lambda small: (runner.stopping.set(), prepare(small))[1])
     with pytest.raises(StoppedError):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import diffusers as df
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -223,6 +224,20 @@ def test_a_model_made_for_another_task_is_refused(builder: Builder, task: str, t
     runner = resolve("diffusion")()
     with pytest.raises(ExpertError, match=told):
         runner.load(model_card("diffusion", tiny(builder), task), "cpu")
+
+
+@pytest.mark.parametrize(("side", "expected"), [(64, False), (1024, True)])
+def test_on_a_gpu_a_large_picture_is_decoded_in_tiles(side: int, expected: bool) -> None:
+    runner = Painter()
+    runner.load(model_card("diffusion", tiny(diffusion.stable), "text-to-image"), "cpu")
+    runner.device = "cuda"
+    asked = {"text": "a cat", "width": str(side), "height": str(side)}
+    request = runner.ready(Input("text-to-image", asked))
+    runner._tile(request)
+    assert request.pipe.vae.use_slicing
+    assert request.pipe.vae.use_tiling is expected
+    request.pipe.vae = df.VQModel(block_out_channels=(8,), norm_num_groups=4)  # which knows neither
+    runner._tile(request)
 
 
 def test_the_key_tells_what_may_share_a_call() -> None:

@@ -1,11 +1,10 @@
 """Videos made from words and from pictures."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from diffusers.pipelines.wan import pipeline_wan_i2v
+import torch
 from numpy.typing import NDArray
 
 from deployments.errors import ExpertError, InputError, StoppedError
@@ -55,10 +54,8 @@ def frames(result: Result) -> NDArray[np.int16]:
     ],
 )
 def test_a_video_has_frames_a_rate_and_its_seed(
-    builder: Builder, tasks: tuple[str, ...], count: int, rate: float, monkeypatch: pytest.MonkeyPatch
+    builder: Builder, tasks: tuple[str, ...], count: int, rate: float
 ) -> None:
-    # Wan's pipeline for pictures cannot do without ftfy, which mends broken texts.
-    monkeypatch.setattr(pipeline_wan_i2v, "ftfy", SimpleNamespace(fix_text=str), raising=False)
     runner = filmmaker(builder, *tasks)
     for task in tasks:
         asked: dict[str, Any] = {"text": "a cat", "steps": "2", "seed": "1", "frames": str(count)}
@@ -98,6 +95,34 @@ def test_a_picture_is_set_in_motion_without_words_in_its_own_shape() -> None:
     assert 0.8 < wide * high / (512 * 704) <= 1
     assert scene.arguments["image"].size == (wide, high)
     assert scene.arguments["prompt"] == ""
+
+
+@pytest.mark.parametrize(("builder", "task"), [(films.stable_video, PICTURE), (films.wan, WORDS)])
+def test_on_a_gpu_frames_are_decoded_in_tiles_where_the_autoencoder_knows_them(
+    builder: Builder, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = Filmmaker()
+    runner.load(model_card("video-diffusion", tiny(builder), task), "cpu")
+    monkeypatch.setattr(torch.nn.Module, "to", lambda module, *_, **__: module)
+    runner.device = "cuda"
+    runner.open()
+    assert getattr(runner.pipes[task].vae, "use_tiling", None) is (None if task == PICTURE else True)
+
+
+def test_frames_are_decoded_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = filmmaker(films.stable_video, PICTURE)
+    assert isinstance(runner, Filmmaker)
+    vae, decoded = runner.pipes[PICTURE].vae, []
+    decode = vae.decode
+
+    def counted(latents: Any, *args: Any, **more: Any) -> Any:
+        decoded.append(len(latents))
+        return decode(latents, *args, **more)
+
+    monkeypatch.setattr(vae, "decode", counted)
+    made = ask(runner, PICTURE, image=noisy(), steps="1", frames="6")
+    assert frames(made).shape == (6, 64, 64, 3)
+    assert decoded == [4, 2]
 
 
 def test_a_call_ends_within_one_step() -> None:

@@ -1,5 +1,6 @@
 """Masks of every thing in a picture."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,12 @@ import torch
 
 from deployments.errors import ExpertError, StoppedError
 from deployments.result import Input
+from deployments.runners import segmentation
 from deployments.runners.drawing import decoded
-from deployments.runners.masks import _good, _grid
+from deployments.runners.masks import _good, _grid, _Masks
+from deployments.runners.pictures import seen
 from tests.support.neural import alike, ask, ask_all, model_card, opened, shared
-from tests.support.tiny import tiny, vision
+from tests.support.tiny import scenes, tiny, vision
 from tests.support.tiny.vision import mixed, photo
 
 TASK = "mask-generation"
@@ -19,7 +22,7 @@ FEW = {"defaults": {"points": "6"}}
 
 
 def maker(**fields: Any) -> Any:
-    return opened(TASK, vision.sam, TASK, **FEW, **fields)
+    return opened(TASK, scenes.sam, TASK, **FEW, **fields)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,29 @@ def test_the_mask_is_one_of_them(runner: Any) -> None:
     assert any(np.array_equal(result.mask.pixels == 255, mask) for mask in masks)
 
 
+def test_masks_of_a_large_picture_are_kept_small(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmentation, "_FINE", 10_000)
+    side, count = 2000, 60
+    logits = torch.full((count, 32, 32), -9.0)
+    for n in range(count):
+        logits[n, 2 + n // 8 : 20, 3 + n % 8 : 20] = 9
+    scores = np.linspace(1, 0.9, count, dtype=np.float32)
+    image = photo(0, side, side)
+    tracemalloc.start()
+    try:
+        result = runner._drawn(seen(Input(TASK, {"image": image})), _Masks(logits, scores, scores))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(result.data) == count
+    assert peak < count * side * side / 2
+    assert result.mask.pixels.shape == (side, side)
+    largest = max(result.data, key=lambda entry: entry["area"])
+    assert np.array_equal(result.mask.pixels == 255, decoded(largest["mask"]))
+    painted = np.any(result.image.pixels != image.pixels, axis=2)
+    assert np.array_equal(painted[::50, ::50], decoded(largest["mask"])[::50, ::50])
+
+
 def test_eight_pictures_at_once_are_as_eight_alone(runner: Any) -> None:
     several = [{"image": image} for image in mixed()]
     batch = ask_all(runner, TASK, several)
@@ -72,7 +98,7 @@ def test_without_a_good_mask_nothing_is_found() -> None:
 
 def test_a_call_that_nobody_waits_for_ends_between_the_points() -> None:
     runner = maker()
-    runner.card = model_card(TASK, tiny(vision.sam), TASK, defaults={"points": "32"})
+    runner.card = model_card(TASK, tiny(scenes.sam), TASK, defaults={"points": "32"})
     calls = []
 
     def count(*_: Any) -> None:
@@ -128,7 +154,7 @@ def test_sam_2_is_asked_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(
         transformers.AutoImageProcessor, "from_pretrained", classmethod(lambda *_, **__: Stretching())
     )
-    runner = opened(TASK, vision.sam2, TASK, **FEW)
+    runner = opened(TASK, scenes.sam2, TASK, **FEW)
     result = ask(runner, TASK, image=photo())
     assert result.data
     assert all(entry["mask"]["size"] == [60, 90] for entry in result.data)
@@ -136,7 +162,7 @@ def test_sam_2_is_asked_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_model_without_an_image_processor_is_refused() -> None:
     with pytest.raises(ExpertError, match="no usable AutoImageProcessor"):
-        opened(TASK, vision.sam2, TASK)
+        opened(TASK, scenes.sam2, TASK)
 
 
 def test_a_model_for_another_task_is_refused() -> None:

@@ -5,16 +5,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import diffusers as df
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from deployments.errors import ExpertError, InputError, StoppedError
+from deployments.runners import pipelines
 from deployments.runners.diffusion import Painter
-from deployments.runners.pipelines import fresh, hushed
+from deployments.runners.pipelines import fresh, hushed, sliced, tiled
 from deployments.runners.registry import resolve
 from tests.support.neural import ask, model_card, shared
-from tests.support.tiny import diffusion, text, tiny
+from tests.support.tiny import diffusion, films, text, tiny
 
 
 @pytest.fixture
@@ -99,6 +101,32 @@ def test_a_component_that_the_index_lacks_is_named(copy: Path) -> None:
 def test_a_folder_without_an_index_is_no_pipeline() -> None:
     with pytest.raises(ExpertError, match=r"no usable model_index\.json"):
         _load(tiny(text.classifier))
+
+
+def test_a_pipeline_that_mends_texts_needs_ftfy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipelines, "find_spec", lambda _: None)
+    with pytest.raises(ExpertError, match=r"WanImageToVideoPipeline needs ftfy: pip install .*\[models\]"):
+        resolve("video-diffusion")().load(
+            model_card("video-diffusion", tiny(films.wan_from_pictures), "image-to-video"), "cpu"
+        )
+    assert _load(tiny(diffusion.stable)).pipes  # which takes texts as they are
+
+
+def test_only_autoencoders_that_know_tiles_and_slices_are_asked_for_them() -> None:
+    plain = df.VQModel(block_out_channels=(8,), norm_num_groups=4)
+    assert not hasattr(plain, "use_tiling")
+    for vae in (plain, None):
+        sliced(vae)
+        tiled(vae)
+        tiled(vae, False)
+    assert not hasattr(plain, "use_tiling")
+    able = df.AutoencoderKL(block_out_channels=(8,), norm_num_groups=4)
+    sliced(able)
+    tiled(able)
+    assert able.use_slicing
+    assert able.use_tiling
+    tiled(able, False)
+    assert not able.use_tiling
 
 
 def test_every_call_has_a_scheduler_of_its_own_over_the_same_network() -> None:

@@ -14,12 +14,12 @@ from deployments.runners.drawing import decoded
 from deployments.runners.pictures import seen
 from deployments.runners.segmentation import Part, described, fine_shape, in_words, likeliest, stretched
 from tests.support.neural import ask, ask_all, opened, shared
-from tests.support.tiny import Builder, vision
+from tests.support.tiny import Builder, scenes, vision
 from tests.support.tiny.vision import mixed, photo
 
 TASK, MAP = "image-segmentation", "seg-control"
-SEMANTIC = (vision.segformer, vision.upernet)
-PANOPTIC = (vision.mask2former, vision.maskformer, vision.detr_panoptic)
+SEMANTIC = (scenes.segformer, scenes.upernet)
+PANOPTIC = (scenes.mask2former, scenes.maskformer, scenes.detr_panoptic)
 
 
 @pytest.mark.parametrize("builder", [*SEMANTIC, *PANOPTIC])
@@ -48,7 +48,7 @@ def test_parts_lie_inside_the_picture_and_do_not_overlap(builder: Builder) -> No
     assert "%" in (result.text or "")
 
 
-@pytest.mark.parametrize("builder", [vision.segformer, vision.mask2former])
+@pytest.mark.parametrize("builder", [scenes.segformer, scenes.mask2former])
 def test_the_mask_is_one_of_the_parts(builder: Builder) -> None:
     result = ask(shared(TASK, builder, TASK), TASK, image=photo(), threshold="0.1")
     assert result.mask is not None
@@ -66,13 +66,13 @@ def test_eight_pictures_at_once_are_as_eight_alone(builder: Builder) -> None:
     for one, other in zip(batch, alone, strict=True):
         told = [{(entry["label"], entry["score"]) for entry in result.data} for result in (one, other)]
         assert told[0] == told[1]
-        # Single pixels on an edge may fall to either side.
-        assert np.mean(one.image.pixels == other.image.pixels) > 0.97  # type: ignore[union-attr]
+        # Single pixels on an edge may fall to either side, which moves the dark line there.
+        assert np.mean(one.image.pixels == other.image.pixels) > 0.95  # type: ignore[union-attr]
     assert len({str(result.data) for result in alone}) > 1
 
 
 def test_nothing_is_found_above_the_surest_threshold() -> None:
-    result = ask(shared(TASK, vision.mask2former, TASK), TASK, image=photo(), threshold="1")
+    result = ask(shared(TASK, scenes.mask2former, TASK), TASK, image=photo(), threshold="1")
     assert (result.data, result.text) == ([], "nothing found")
     assert np.array_equal(result.image.pixels, photo().pixels)  # type: ignore[union-attr]
     assert not result.mask.pixels.any()  # type: ignore[union-attr]
@@ -98,7 +98,7 @@ def test_parts_of_one_label_are_counted() -> None:
 
 
 def test_a_segment_map_is_painted_in_ade20ks_colours() -> None:
-    runner: Any = shared(TASK, vision.segformer_ade, TASK, MAP)
+    runner: Any = shared(TASK, scenes.segformer_ade, TASK, MAP)
     result = ask(runner, MAP, image=photo())
     parts = ask(runner, TASK, image=photo())
     assert result.image is not None
@@ -121,7 +121,7 @@ def test_the_palette_has_150_colours_in_ade20ks_order() -> None:
 
 def test_a_model_without_ade20ks_classes_makes_no_segment_maps() -> None:
     with pytest.raises(ExpertError, match="ADE20K's 150 classes"):
-        opened(TASK, vision.segformer, TASK, MAP)
+        opened(TASK, scenes.segformer, TASK, MAP)
 
 
 def test_a_model_for_another_task_is_refused() -> None:
@@ -131,11 +131,11 @@ def test_a_model_for_another_task_is_refused() -> None:
 
 def test_a_threshold_that_is_no_share_is_refused() -> None:
     with pytest.raises(InputError, match="threshold must be a number from 0 to 1"):
-        ask(shared(TASK, vision.segformer, TASK), TASK, image=photo(), threshold="2")
+        ask(shared(TASK, scenes.segformer, TASK), TASK, image=photo(), threshold="2")
 
 
 def test_a_call_that_nobody_waits_for_ends_midway() -> None:
-    runner: Any = opened(TASK, vision.segformer, TASK)
+    runner: Any = opened(TASK, scenes.segformer, TASK)
     runner.model.segformer.register_forward_hook(lambda *_: runner.stopping.set())
     with pytest.raises(StoppedError):
         runner.run([Input(TASK, {"image": photo()})])
@@ -169,7 +169,7 @@ def test_a_map_is_stretched_by_the_nearest_pixel() -> None:
 
 def test_a_large_picture_gets_parts_of_its_own_size() -> None:
     image = Image(np.ascontiguousarray(np.broadcast_to(np.uint8(200), (1600, 2400, 3))))
-    result = ask(shared(TASK, vision.segformer, TASK), TASK, image=image)
+    result = ask(shared(TASK, scenes.segformer, TASK), TASK, image=image)
     assert result.data[0]["mask"]["size"] == [1600, 2400]
     assert sum(result.data[0]["mask"]["counts"]) == 1600 * 2400
     assert result.image is not None

@@ -11,7 +11,7 @@ from deployments.result import Input
 from deployments.runners import upscaling
 from deployments.runners.upscaling import Upscaler, _spans, _tiles
 from tests.support.neural import ask, ask_all, model_card, opened, shared
-from tests.support.tiny import tiny, vision
+from tests.support.tiny import scenes, tiny, vision
 from tests.support.tiny.vision import photo
 
 RUNNER, TASK = "super-resolution", "image-to-image"
@@ -22,12 +22,12 @@ SMALL = ((30, 40), (1, 1), (64, 64), (70, 90), (20, 120), (41, 33), (8, 8), (64,
 def cold() -> Any:
     """A runner of its own, without a warm-up."""
     runner = Upscaler()
-    runner.load(model_card(RUNNER, tiny(vision.swin2sr), TASK), "cpu")
+    runner.load(model_card(RUNNER, tiny(scenes.swin2sr), TASK), "cpu")
     return runner
 
 
 def test_a_picture_becomes_larger_by_the_models_factor() -> None:
-    runner = shared(RUNNER, vision.swin2sr, TASK)
+    runner = shared(RUNNER, scenes.swin2sr, TASK)
     for size in ((30, 40), (1, 1)):
         larger = ask(runner, TASK, image=photo(0, *size)).image
         assert larger is not None
@@ -37,7 +37,7 @@ def test_a_picture_becomes_larger_by_the_models_factor() -> None:
 
 def test_eight_pictures_at_once_are_as_eight_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upscaling, "_TILE", 64)  # a small model sees as little at once as is still a test
-    runner = shared(RUNNER, vision.swin2sr, TASK)
+    runner = shared(RUNNER, scenes.swin2sr, TASK)
     several = [{"image": photo(n, *size)} for n, size in enumerate(SMALL)]
     batch = ask_all(runner, TASK, several)
     for args, result in zip(several, batch, strict=True):
@@ -89,7 +89,7 @@ def test_the_pieces_of_a_large_picture_fit_together() -> None:
 def test_too_large_a_picture_is_refused() -> None:
     blank = np.broadcast_to(np.uint8(0), (4000, 4000, 3))
     with pytest.raises(InputError, match=r"at most 10\.0 million pixels"):
-        ask(shared(RUNNER, vision.swin2sr, TASK), TASK, image=Image(blank))
+        ask(shared(RUNNER, scenes.swin2sr, TASK), TASK, image=Image(blank))
 
 
 def test_a_model_for_another_task_is_refused() -> None:
