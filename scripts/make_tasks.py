@@ -58,8 +58,7 @@ ELSEWHERE = {
 REMARKS = {
     "mask-generation": "yes, SAM; SAM 2 needs torchvision",
     "depth-estimation": "yes; DepthPro needs torchvision",
-    "image-text-to-text": "yes, models whose processor takes no video (LLaVA, Idefics, PaliGemma, ...); Qwen-VL "
-    "and others need torchvision",
+    "image-text-to-text": "yes; some models' processors need torchvision, and say so when they are deployed",
     "document-question-answering": "yes; LayoutLM needs `hugginggpt-serve[embedded]` to read the page",
     "tabular-classification": "yes, with `hugginggpt-serve[models]`",
     "table-question-answering": "yes, with `hugginggpt-serve[models]`",
