@@ -22,14 +22,14 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "tasks.md"
 HEAD = """\
 # Tasks
 
-Every task type of the registry (`model_catalog/tasks.py`), what it takes and gives, and the runner that serves
-it (`deployments/runners/`). Made by `python -m scripts.make_tasks`; a test compares it with the code.
+Every task type of the registry (`model_catalog/tasks.py`), what it takes and gives, and the runner that
+serves it (`deployments/runners/`). Made by `python -m scripts.make_tasks`; a test compares it with the code.
 
-**Arguments** in brackets may be left out; those after the bar only tune the result. **Outputs** are what a later
-task can use. **Model classes** are those whose models were loaded and run by the tests, from a model hub,
-through the fleet, Ray Serve and the controller (the first) or through the runner alone (the others), with random
-weights; models of the same classes on the Hub load in the same way. Where a model does not fit its task, loading
-it fails with the weights or the class named. **On a CPU** means the plain install, without torchvision.
+**Arguments** in brackets may be left out; those after the bar only tune the result. **Outputs** are what a
+later task can use. **Model classes** are those whose models were loaded and run by the tests, with random
+weights: the first from a model hub, through the fleet, Ray Serve and the controller, the others through the
+runner alone; models of the same classes on the Hub load in the same way. Where a model does not fit its
+task, loading it fails with the weights or the class named. **On a CPU** means a machine without torchvision.
 
 """
 
@@ -38,14 +38,14 @@ What holds for all of them:
 
 - Knobs: `seed` makes a result repeatable; without one a fresh seed is drawn. What a card's `defaults` say
   holds where a call says nothing.
-- Calls that come together and fit together (same task, same shape, same knobs) run as one batch of the model,
-  up to the card's `batch_size`.
-- A model of the Hub is fetched when it is deployed, at one commit, safetensors only; `SECURITY.md` has the rules.
-- A GPU machine with torchvision also runs what is marked with it: install `hugginggpt-serve[annotators]`, and
-  the torchvision that belongs to its torch.
+- Calls that come together and fit together (same task, same shape, same knobs) run as one batch of the
+  model, up to the card's `batch_size`.
+- A model of the Hub is fetched when it is deployed, at one commit, safetensors only;
+  [SECURITY.md](../SECURITY.md) has the rules.
+- A GPU machine with torchvision also runs what is marked with it: `hugginggpt-serve[annotators]` brings it.
 """
 
-TORCHVISION = "no: its models need torchvision; `pip install 'hugginggpt-serve[annotators]'` on a GPU machine"
+TORCHVISION = "no: it needs torchvision; `pip install 'hugginggpt-serve[annotators]'` on a GPU machine"
 
 ELSEWHERE = {
     "hed-control": ("annotator", "HEDdetector of controlnet_aux", TORCHVISION),
