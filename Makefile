@@ -25,7 +25,7 @@ run: $(READY) ## Answer a real request: the text of a picture, read aloud.
 .PHONY: test
 test: $(READY) ## Lint, check types, and run the tests; within 20 minutes on two cores.
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -m "not soak" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "not soak" -n 2 --dist loadgroup --cov --cov-report=term:skip-covered
 
 .PHONY: soak
 soak: $(READY) ## Run the long proofs too.

@@ -64,13 +64,16 @@ def app_name(card: ModelCard) -> str:
 
 
 def obstacle(card: ModelCard) -> str | None:
-    """Why this machine cannot run a model, as a part of a sentence; None where it can."""
+    """Why this machine cannot run a model, as a part of a sentence; None where it can.
+
+    What a node with a GPU has installed is not known here; a replica there says itself what it lacks.
+    """
     runner = runner_of(card)
     if runner is None and not card.library:
         return f"its card names no library; give it one of {', '.join(ROUTES)}"
     if runner is None or not available(runner):
         return NO_RUNNER
-    absent = missing(card)
+    absent = () if card.gpu else missing(card)
     if absent:
         extras = ",".join(dict.fromkeys(map(extra_of, absent)))
         return f"its runner needs {', '.join(absent)}: pip install 'hugginggpt-serve[{extras}]'"

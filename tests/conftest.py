@@ -46,6 +46,27 @@ for _name in ("OPENAI_API_KEY", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFL
     os.environ.pop(_name, None)
 
 
+_ALONE = (
+    "test_cli",
+    "test_deploy",
+    "test_examples",
+    "test_nodes",
+    "test_product",
+    "test_server",
+    "test_soak",
+)
+"""Modules that start servers and clusters of their own."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what needs a cluster together, so that one process has it all; the rest runs beside it."""
+    for item in items:
+        named = item.path.stem in _ALONE
+        if named or "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+
+
 @pytest.fixture(scope="session")
 def home() -> Path:
     """The folder that stands for the user's home."""

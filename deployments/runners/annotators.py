@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -41,6 +41,8 @@ _KINDS: Mapping[str, _Kind] = {
 
 class Annotator(NeuralRunner):
     """Draws the control maps of its card's tasks."""
+
+    requires: ClassVar[tuple[str, ...]] = ("controlnet_aux", "torchvision")
 
     def open(self) -> None:
         """See ``NeuralRunner``."""

@@ -1,7 +1,7 @@
 """Answers from tables, by choosing cells (TAPAS, arXiv 2004.02349) or writing (TAPEX, arXiv 2107.07653)."""
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from deployments.errors import InputError
 from deployments.media import Table
@@ -17,6 +17,8 @@ _NUMBERS = {"SUM": sum, "AVERAGE": lambda numbers: sum(numbers) / len(numbers)}
 
 class TableAnswerer(TextRunner):
     """Answers a question from a table, which must fit into the model whole."""
+
+    requires: ClassVar[tuple[str, ...]] = ("pandas",)
 
     def open(self) -> None:
         """See ``NeuralRunner``."""

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,9 @@ _DEPTH = 12  # objects inside objects that are looked through
 
 class RowClassifier(SingleRunner):
     """Tells the class of each row of a table."""
+
+    checkpoint: ClassVar[bool] = True
+    requires: ClassVar[tuple[str, ...]] = ("skops", "sklearn", "pandas")
 
     def load(self, card: ModelCard, device: str) -> None:
         """Load the model, and the names of its columns.

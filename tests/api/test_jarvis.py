@@ -109,12 +109,12 @@ def test_what_no_model_can_run_is_told_with_its_cause_and_what_to_do(http: httpx
     assert set(results) == {"0", "1", "2"}
     pose = results["0"]["inference result"]["error"]["message"]
     assert "openpose-control" in pose
-    assert "no runner" in pose
-    assert "Leave that part out" in pose
+    assert "pip install 'hugginggpt-serve[annotators]'" in pose
+    assert "leave that part out" in pose
     assert "error" in results["2"]["inference result"]
     message = _ask(http, README)["message"]
     assert "openpose-control" in message
-    assert "Leave that part out" in message
+    assert "leave that part out" in message
 
 
 def test_mere_talk_is_answered_by_a_message(http: httpx2.Client) -> None:

@@ -247,6 +247,7 @@ KNOWN = asdict(ME) | {"began": 1}
             )
         ),
     ],
+    ids=range(16),
 )
 def test_a_broken_record_is_no_server(text: str, record: Path) -> None:
     record.parent.mkdir(parents=True)

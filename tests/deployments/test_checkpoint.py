@@ -138,7 +138,7 @@ def test_the_token_is_nowhere_but_in_the_request(
         return real(module, request, env, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(aside, "ask", ask)
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger="ray.serve"):
         obtain("tiny/g", None, RIGHT)
     assert {item.token for item in hub.requests} == {"hf_right"}
     assert "ready at commit" in caplog.text

@@ -143,6 +143,12 @@ def test_what_this_machine_cannot_run_says_why(changes: dict[str, Any], reason: 
     assert fleet.obstacle(ECHO) is None
 
 
+def test_what_a_gpu_node_has_installed_is_left_to_it() -> None:
+    item = ECHO.model_copy(update={"requires": ("no_such_module",)})
+    assert fleet.obstacle(item) is not None
+    assert fleet.obstacle(item.model_copy(update={"gpu": 0.5})) is None
+
+
 # Commits -----------------------------------------------------------------------------------------------
 
 DRAWER = ModelCard(

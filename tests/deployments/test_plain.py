@@ -43,7 +43,7 @@ def test_plain_data_stays_as_it_is(data: Any) -> None:
         (0, 0),
         ("", ""),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_other_libraries_values_become_pythons_own(data: Any, expected: Any) -> None:
     made = plain(data)

@@ -49,6 +49,13 @@ def test_every_task_has_a_model_in_the_catalog_that_this_release_runs(task: str)
     assert [card.id for card in Catalog.shipped().cards_for(task) if runner_of(card) is not None]
 
 
+def test_runners_of_the_hubs_models_take_a_checkpoint_and_the_token_for_it() -> None:
+    runners = {runner for routes in ROUTES.values() for runner in routes.values()}
+    assert [name for name in sorted(runners) if not resolve(name).checkpoint] == []
+    assert not resolve("rapidocr").checkpoint
+    assert resolve("annotator").requires == ("controlnet_aux", "torchvision")
+
+
 def test_the_extra_that_brings_a_module() -> None:
     assert [extra_of(name) for name in ("skops", "controlnet_aux", "rapidocr")] == [
         "models", "annotators", "embedded",
