@@ -60,11 +60,11 @@ _ALONE = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what needs a cluster together, so that one process has it all; the rest runs beside it."""
+    """Mark what needs a cluster, so that one process can have it all while another runs the rest."""
     for item in items:
         named = item.path.stem in _ALONE
         if named or "cluster" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
+            item.add_marker(pytest.mark.cluster)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ def test_a_model_elsewhere_takes_nothing_here() -> None:
     card = elsewhere(CARD)
     assert (card.gpu, card.cpus, card.resources, card.requires, card.parts) == (0, 0, {}, (), {})
     assert (card.batch_size, card.batch_wait_s) == (AT_ONCE, 0)
-    assert fleet.obstacle(CARD) is not None
+    assert fleet.obstacle(CARD.model_copy(update={"gpu": 0.0})) is not None
     assert fleet.obstacle(card) is None, "its runner is here"
     assert (card.id, card.description, card.defaults) == (CARD.id, CARD.description, CARD.defaults)
     assert (runs_elsewhere(card), runs_elsewhere(CARD)) == (True, False)
