@@ -60,10 +60,14 @@ _ALONE = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a cluster, so that one process can have it all while another runs the rest."""
+    """Mark what needs a cluster, so that one process can have it while another runs the rest.
+
+    The experts' tests, which take as long, go with the rest and have a cluster of their own there.
+    """
     for item in items:
         named = item.path.stem in _ALONE
-        if named or "cluster" in getattr(item, "fixturenames", ()):
+        clustered = named or "cluster" in getattr(item, "fixturenames", ())
+        if clustered and item.path.parent.name != "experts":
             item.add_marker(pytest.mark.cluster)
 
 

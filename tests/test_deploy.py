@@ -76,7 +76,7 @@ def test_deploy_installs_and_then_adds(head: tuple[str, Path]) -> None:
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(("--expert", "no/such"), "no/such"), (("--expert", "openai/whisper-large-v3"), "no runner")],
+    [(("--expert", "no/such"), "no/such"), (("--expert", "coqui/XTTS-v2"), "no runner")],
 )
 def test_deploy_tells_what_it_cannot_deploy(
     head: tuple[str, Path], words: tuple[str, ...], said: str
