@@ -10,7 +10,8 @@ from typing import Any
 from deployments.errors import ExpertError
 from deployments.result import Input, Result
 from deployments.runners.processing import processor
-from deployments.runners.sight import Writing, moved, options, room, seen, writing
+from deployments.runners.sampling import Writing, options, writing
+from deployments.runners.sight import moved, room, seen, usual
 from deployments.runners.vision_language import OrChat, described, grouped
 
 _CLASSES = {
@@ -60,8 +61,8 @@ class Captioner(OrChat):
 
     def ready(self, item: Input) -> tuple[Any, Writing]:
         """The picture, and how much may be written."""
-        usual = _LENGTHS.get(self.card.yields or "caption", 64)
-        asked = writing(self, item, self._model, min(usual, room(self._model)))
+        length = min(_LENGTHS.get(self.card.yields or "caption", 64), room(self._model))
+        asked = writing(self, item, usual(self._model, length))
         return seen(item), Writing(asked.length, 0.0)
 
     def infer(self, items: Sequence[tuple[Any, Writing]]) -> list[Result]:

@@ -17,7 +17,8 @@ from deployments.media import Image
 from deployments.result import Input, Result
 from deployments.runners.captioning import pair
 from deployments.runners.rapidocr import Line, RapidOcr
-from deployments.runners.sight import Writing, moved, options, plain, room, seen, writing
+from deployments.runners.sampling import Writing, options, writing
+from deployments.runners.sight import moved, plain, room, seen, usual
 from deployments.runners.single import image_of, text_of
 from deployments.runners.vision_language import OrChat, grouped
 
@@ -190,7 +191,7 @@ class DocumentAnswerer(OrChat):
             raise InputError(
                 f"The question has {len(ids)} tokens, too many for the model; ask a shorter one."
             )
-        asked = writing(self, item, self._model, _LENGTH)
+        asked = writing(self, item, usual(self._model, _LENGTH))
         return _Seen(seen(item), tuple(ids), Writing(min(left, asked.length), 0.0))
 
     def _written(self, items: Sequence[_Seen]) -> list[Result]:

@@ -1,12 +1,12 @@
 """Texts that decoder models write: answers of chat models, and texts gone on with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deployments.errors import ExpertError, InputError
 from deployments.result import Input, Result
-from deployments.runners.sampling import Sampling, batches, sampling, seeded
+from deployments.runners.sampling import Writing, alike, batches, options, writing
 from deployments.runners.single import text_of
 from deployments.runners.textual import TextRunner
 
@@ -31,8 +31,7 @@ class Prompt:
         ids: its tokens, a chat's marks included.
         chat: whether the model answers it, rather than goes on with it.
         thinks: whether the model has been made to think first.
-        longest: the most new tokens.
-        drawn: how they are drawn.
+        writing: how the model goes on.
 
     """
 
@@ -40,8 +39,7 @@ class Prompt:
     ids: tuple[int, ...]
     chat: bool
     thinks: bool
-    longest: int
-    drawn: Sampling
+    writing: Writing
 
 
 class Writer(TextRunner):
@@ -76,7 +74,7 @@ class Writer(TextRunner):
             InputError: it is too long, or a knob is wrong.
 
         """
-        text, drawn = text_of(item), sampling(self, item)
+        text = text_of(item)
         chat = bool(self.tokenizer.chat_template)
         ids = self._chat(text) if chat else self.tokenizer(text)["input_ids"]
         room = self.limit - len(ids)
@@ -88,10 +86,11 @@ class Writer(TextRunner):
         tail = self.tokenizer.decode(ids[-_TAIL:], skip_special_tokens=False) if chat else ""
         thinks = _THINKS in tail and _THOUGHT not in tail
         usual = _LONGEST_THOUGHT if thinks else _LONGEST_ANSWER if chat else _LONGEST
-        longest = self.whole(item, "max_new_tokens", usual, 1, 1_000_000)
+        asked = writing(self, item, usual)
         # A task of its own asks for the answer alone; only text-generation shows the text and how it goes on.
         alone = chat or item.task != "text-generation"
-        return Prompt("" if alone else text, tuple(ids), chat, thinks, min(longest, room), drawn)
+        asked = replace(asked, length=min(asked.length, room))
+        return Prompt("" if alone else text, tuple(ids), chat, thinks, asked)
 
     def _chat(self, text: str) -> list[int]:
         """A person's message as the model's template writes it; marks inside the message are plain text."""
@@ -108,13 +107,11 @@ class Writer(TextRunner):
     def infer(self, items: Sequence[Prompt]) -> list[Any]:
         """The answers, or whole texts; an error for a thought without an answer."""
         results: list[Any] = [None] * len(items)
-        for places in batches(items, lambda item: (item.longest, item.drawn), _TOGETHER):
+        config = self.model.generation_config
+        for places in batches(items, lambda item: alike(item.writing, config), _TOGETHER):
             group = [items[place] for place in places]
-            # Draws of a batch depend on its neighbours: a seeded prompt is answered alone.
-            for size in [len(places)] if group[0].drawn.seed is None else [1] * len(places):
-                for item, ids in zip(group[:size], self._generated(group[:size]), strict=True):
-                    results[places.pop(0)] = self._result(item, ids)
-                group = group[size:]
+            for place, ids in zip(places, self._generated(group), strict=True):
+                results[place] = self._result(items[place], ids)
         return results
 
     def _generated(self, prompts: Sequence[Prompt]) -> list[list[int]]:
@@ -124,14 +121,12 @@ class Writer(TextRunner):
         )
         inputs = self.inputs(encoded)
         inputs.pop("token_type_ids", None)
-        with seeded(prompts[0].drawn.seed, self.device):
-            written = self.model.generate(
-                **inputs,
-                max_new_tokens=prompts[0].longest,
-                pad_token_id=self.tokenizer.pad_token_id,
-                eos_token_id=self._ends,
-                **prompts[0].drawn.options,
-            )
+        written = self.model.generate(
+            **inputs,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self._ends,
+            **options([prompt.writing for prompt in prompts], self.model.generation_config),
+        )
         start = inputs["input_ids"].shape[1]
         return [self._ended(ids) for ids in written[:, start:].tolist()]
 

@@ -8,7 +8,8 @@ from deployments.errors import InputError
 from deployments.result import Input, Result
 from deployments.runners.captioning import inner_loops, join_blip2
 from deployments.runners.processing import processor
-from deployments.runners.sight import Writing, moved, options, plain, room, seen, writing
+from deployments.runners.sampling import Writing, options, writing
+from deployments.runners.sight import moved, plain, room, seen, usual
 from deployments.runners.single import text_of
 from deployments.runners.vision_language import OrChat, grouped
 
@@ -64,7 +65,7 @@ class VisualAnswerer(OrChat):
             raise InputError(
                 f"The question has {tokens} tokens, and the model takes {most}; ask a shorter one."
             )
-        asked = writing(self, item, self._model, _LENGTH)
+        asked = writing(self, item, usual(self._model, _LENGTH))
         top = self.whole(item, "top_k", _TOP, 1, 100)
         return _Question(seen(item), words, tokens, Writing(asked.length, 0.0), top)
 

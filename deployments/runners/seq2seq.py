@@ -1,14 +1,14 @@
 """Texts become other texts by encoder-decoder models: summaries, translations, rewritings."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from deployments.errors import InputError
 from deployments.result import Input, Result
 from deployments.runners import languages, passages
 from deployments.runners.dialects import Dialect, dialect
-from deployments.runners.sampling import batches, sampling, seeded
+from deployments.runners.sampling import Writing, alike, batches, options, writing
 from deployments.runners.single import text_of
 from deployments.runners.textual import TextRunner, control
 
@@ -32,7 +32,7 @@ class Prompt:
         tokens: its length.
         options: of ``generate``.
         source: the language that the tokenizer is told, if any.
-        seed: of the draws, if any.
+        writing: how the answer is drawn, where a call may say.
 
     """
 
@@ -40,7 +40,7 @@ class Prompt:
     tokens: int
     options: Options
     source: str = ""
-    seed: int | None = None
+    writing: Writing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +101,15 @@ class Rewriter(TextRunner):
             return self._summary(item, text)
         if item.task == "translation":
             return self._translation(item, text)
-        drawn = sampling(self, item)
+        asked = writing(self, item, _LONGEST)
         prompt = self.card.defaults.get("prefix", "") + text
         tokens = self.count(prompt)
         if tokens > self.limit:
             raise InputError(
                 f"The text has {tokens} tokens, and {self.card.id} reads at most {self.limit}; shorten it."
             )
-        options = {"max_new_tokens": self._length(item, _LONGEST), **drawn.options}
-        return Job((Prompt(prompt, tokens, _frozen(options), seed=drawn.seed),), ("",))
+        asked = replace(asked, length=self._length(item, _LONGEST))
+        return Job((Prompt(prompt, tokens, (), writing=asked),), ("",))
 
     def _words(self, item: Input) -> str:
         """The text without the tokenizer's own marks; an instruction may hold gaps to fill.
@@ -132,12 +132,10 @@ class Rewriter(TextRunner):
             {prompt for job in items for prompt in job.prompts}, key=lambda prompt: prompt.tokens
         )
         answers: dict[Prompt, str] = {}
-        for places in batches(prompts, lambda one: (one.options, one.source, one.seed), _TOGETHER):
+        for places in batches(prompts, self._shared, _TOGETHER):
             self.check_stopped()
             group = [prompts[place] for place in places]
-            # Draws of a batch depend on its neighbours: a seeded prompt is answered alone.
-            for part in [group] if group[0].seed is None else [[prompt] for prompt in group]:
-                answers.update(zip(part, self._generated(part), strict=True))
+            answers.update(zip(group, self._generated(group), strict=True))
         return [
             Result(
                 text="".join(
@@ -146,6 +144,11 @@ class Rewriter(TextRunner):
             )
             for job in items
         ]
+
+    def _shared(self, prompt: Prompt) -> Hashable:
+        """What prompts of one call have in common."""
+        config = self.model.generation_config
+        return prompt.options, prompt.source, prompt.writing and alike(prompt.writing, config)
 
     def _generated(self, prompts: Sequence[Prompt]) -> list[str]:
         import torch
@@ -157,8 +160,9 @@ class Rewriter(TextRunner):
         if self._kind == "led":  # its first token sees all others (arXiv 2004.05150)
             inputs["global_attention_mask"] = torch.zeros_like(inputs["attention_mask"])
             inputs["global_attention_mask"][:, 0] = 1
-        with seeded(prompts[0].seed, self.device):
-            written = self.model.generate(**inputs, **dict(prompts[0].options))
+        several = [prompt.writing for prompt in prompts if prompt.writing]
+        asked = options(several, self.model.generation_config) if several else dict(prompts[0].options)
+        written = self.model.generate(**inputs, **asked)
         marks = (
             set(self._dialect.tokens.values()) if self._dialect else set()
         )  # not special for every tokenizer

@@ -12,7 +12,7 @@ _UNTOLD = 100_000_000  # tokenizers tell 1e30 where they know no limit
 _USUAL = 512  # tokens of a model that tells no limit: of T5's family, mostly
 _TOGETHER = 32  # sequences of one forward pass
 _SHORT = 64  # characters: shorter texts are alike
-_SAME_CALL = frozenset({"top_k", "threshold"})  # knobs that choose from the model's answer only
+_SAME_CALL = frozenset({"top_k", "threshold", "seed"})  # knobs of which each row of a batch has its own
 _POSITIONS = (
     "max_encoder_position_embeddings",
     "max_position_embeddings",

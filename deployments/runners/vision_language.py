@@ -1,11 +1,12 @@
 """Chat models that look at pictures, for every task of one picture and words."""
 
 import re
+import secrets
 import warnings
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from deployments.errors import ExpertError, InputError
@@ -13,7 +14,8 @@ from deployments.result import Input, Result
 from deployments.runners.loading import check_class
 from deployments.runners.neural import NeuralRunner
 from deployments.runners.processing import kind, processor
-from deployments.runners.sight import Writing, drawn, moved, options, plain, room, seen, writing
+from deployments.runners.sampling import Writing, drawn, options, writing
+from deployments.runners.sight import moved, plain, room, seen, usual
 from deployments.runners.single import text_of
 
 DESCRIBE = "Describe this picture in one or two sentences."
@@ -92,10 +94,12 @@ class VisionLanguage(NeuralRunner):
 
     def ready(self, item: Input) -> _Asked:
         """The picture, the prompt, and how to write."""
-        asked = writing(self, item, self._model, _LENGTH)
+        asked = writing(self, item, usual(self._model, _LENGTH))
         if item.task != "image-text-to-text":
             # Of an answer to be relied on, one and the same is wanted each time.
             asked = Writing(asked.length, 0.0)
+        elif asked.seed is None:
+            asked = replace(asked, seed=secrets.randbelow(2**32))
         return _Asked(item.task, seen(item), self._words(item), asked)
 
     def key(self, item: Input) -> Hashable:

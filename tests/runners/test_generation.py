@@ -1,12 +1,13 @@
 """Texts that decoder models write."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from deployments.errors import ExpertError, InputError, StoppedError
 from deployments.result import Input
-from deployments.runners.generation import Writer
+from deployments.runners.generation import Prompt, Writer
 from tests.support.neural import ask, ask_all, opened, shared
 from tests.support.tiny import Builder, text
 
@@ -60,7 +61,7 @@ def test_a_chat_model_reads_its_template_and_answers_alone(monkeypatch: pytest.M
     assert runner.tokenizer.decode(prompt.ids) == (
         "<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
     )
-    assert prompt.longest == 256 - len(prompt.ids)  # 512 do not fit
+    assert prompt.writing.length == 256 - len(prompt.ids)  # 512 do not fit
     says(monkeypatch, runner, " hello cat<|endoftext|>the dog")
     for task in ("text-generation", "conversational", "text2text-generation"):
         assert ask(runner, task, text="hello").text == "hello cat"
@@ -200,3 +201,20 @@ def test_a_stopped_call_ends_between_two_words() -> None:
         hook.remove()
         runner.stopping.clear()
     assert len(passes) == 3
+
+
+def test_seeded_prompts_share_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = writer(text.chat)
+    call = {"text": "hello", "max_new_tokens": "12"}
+    alone = [ask(runner, "conversational", **call, seed=str(seed)).text for seed in range(4)]
+    sizes = []
+    real = runner._generated
+
+    def counted(prompts: Sequence[Prompt]) -> list[list[int]]:
+        sizes.append(len(prompts))
+        return real(prompts)
+
+    monkeypatch.setattr(runner, "_generated", counted)
+    batch = ask_all(runner, "conversational", [{**call, "seed": str(seed)} for seed in range(4)])
+    assert [result.text for result in batch] == alone
+    assert sizes == [4]
