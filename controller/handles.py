@@ -21,9 +21,13 @@ from deployments.placing import runs_elsewhere
 from deployments.result import Call
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
+from model_catalog.tasks import TASKS
 
 STORE_S = 30.0
 """How long the artifact deployment may take for one small answer."""
+
+CARD_S = 5.0
+"""How long an expert may take to tell its card."""
 
 
 class Response(Protocol):
@@ -74,7 +78,6 @@ class ServeExperts:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._strangers: set[str] = set()
         self._handles: dict[str, DeploymentHandle] = {}
         self._artifacts = serve.get_app_handle(fleet.ARTIFACTS).options(_by_reference=True)
 
@@ -86,8 +89,8 @@ class ServeExperts:
 
         """
         apps = await asyncio.to_thread(fleet.status)
-        known = {fleet.app_name(card) for card in (*self._catalog, *cards)} | self._strangers
-        unknown = [app.app for app in apps.values() if app.app not in known and fleet.serving(app)]
+        known = {fleet.app_name(card) for card in (*self._catalog, *cards)}
+        unknown = [app.app for app in apps.values() if _expert(app) and app.app not in known]
         asked = await asyncio.gather(*map(self._card_of, unknown))
         learned = (*cards, *(card for card in asked if card is not None))
         if learned:
@@ -98,10 +101,9 @@ class ServeExperts:
         """The card of an expert that was deployed while nobody told us; None for another's application."""
         try:
             handle: DeploymentHandle = serve.get_app_handle(app).options(method_name="card")
-            async with asyncio.timeout(STORE_S):
+            async with asyncio.timeout(CARD_S):
                 card: ModelCard = await handle.remote()
         except Exception:
-            self._strangers.add(app)
             return None
         return card
 
@@ -162,6 +164,11 @@ class ServeExperts:
         """
         artifact: Artifact = await _answer(self._artifacts.stat.remote(path))
         return artifact
+
+
+def _expert(app: ExpertStatus) -> bool:
+    """Whether an application answers and is named as experts are: by a task and a model."""
+    return fleet.serving(app) and app.app.partition("--")[0] in TASKS
 
 
 def _inner(response: Response) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 from ray import serve
 from ray.serve.config import BackpressureConfig
-from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
+from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, ProxyStatus
 
 from deployments import checkpoint, errors
 from deployments.artifacts import Artifacts
@@ -200,9 +200,11 @@ def run(
     pause = threading.Event()
     until = time.monotonic() + seconds
     while True:  # Serve has no event for this; it is asked while a deploy waits, never for a request
-        found = {name: app for name, app in serve.status().applications.items() if name in names}
-        starting = [name for name in names if name not in found or found[name].status in _STARTING]
-        if not starting or time.monotonic() > until:
+        status = serve.status()
+        found = {name: app for name, app in status.applications.items() if name in names}
+        starting = any(name not in found or found[name].status in _STARTING for name in names)
+        opening = ProxyStatus.STARTING in status.proxies.values()  # no HTTP request is answered yet
+        if not (starting or opening) or time.monotonic() > until:
             break
         pause.wait(0.2)
     announce(cards)

@@ -286,7 +286,7 @@ def test_a_pickle_is_converted_once_and_loads(hub: FakeHub, tmp_path: Path) -> N
     ("error", "message"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "The disk is full; free some"),
-        (PermissionError(errno.EACCES, "denied", "/root/hf"), "/root/hf cannot be written; let HF_HOME"),
+        (PermissionError(errno.EACCES, "denied", "/models/hf"), "/models/hf cannot be written; let HF_HOME"),
         (ValueError("odd\nwords"), "cannot be had from the Hub: ValueError: odd words"),
     ],
 )
