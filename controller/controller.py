@@ -5,9 +5,9 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from contextlib import aclosing, suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 from controller.dispatcher import Dispatcher
 from controller.errors import AttachmentError, DeadlineError, PlanError
@@ -19,13 +19,16 @@ from controller.outcome import Artifact, Outcome
 from controller.plan import Plan, Task
 from controller.planner import Planner, Reply
 from controller.request import Request
-from controller.responder import Responder
+from controller.responder import EmbeddedResponder, Responder
 from controller.selector import Fleet, Selector
 from controller.settings import Settings
 from deployments.errors import NotFoundError
+from deployments.llm.client import Usage
 from model_catalog.card import ModelCard
 from model_catalog.errors import HuggingGPTError
 from model_catalog.tasks import Modality
+
+T = TypeVar("T")
 
 logger = logging.getLogger("ray.serve")
 
@@ -87,6 +90,7 @@ class _Run:
     stages: dict[str, float] = field(default_factory=dict)
     began: float = field(default_factory=time.perf_counter)
     reply: str | None = None
+    usage: Usage = field(default_factory=Usage)
 
     def lap(self, stage: str, since: float) -> float:
         """Note what a stage took; returns now."""
@@ -150,10 +154,15 @@ class Controller:
 
         """
         plan = Plan(self.settings.max_tasks)
-        async for step in self._planner.plan(request, self.selector.offers):
-            if isinstance(step, Reply):
-                return step
-            plan.add(step)
+        replies = []
+        async with aclosing(_steps(self._planner.plan(request, self.selector.offers, plan))) as steps:
+            async for step in steps:
+                if isinstance(step, Reply):
+                    replies.append(step.text)
+                else:
+                    plan.add(step)
+        if replies:
+            return Reply("".join(replies))
         _check(plan)
         return plan
 
@@ -190,7 +199,15 @@ class Controller:
                 outcomes = await self._execute(run, host)
                 answer = await self._answer(run, outcomes)
             run.stages["total"] = time.perf_counter() - run.began
-            run.emit(RunDone(run=run.id, answer=answer, outcomes=outcomes, seconds=_rounded(run.stages)))
+            run.emit(
+                RunDone(
+                    run=run.id,
+                    answer=answer,
+                    outcomes=outcomes,
+                    seconds=_rounded(run.stages),
+                    usage=asdict(run.usage) if run.usage.calls else None,
+                )
+            )
             ended = "done"
         except Exception as error:
             late = DeadlineError("The run's time was over before it had an answer; ask for less at once.")
@@ -209,7 +226,7 @@ class Controller:
 
     async def _execute(self, run: _Run, host: str) -> tuple[Outcome, ...]:
         """Plan and dispatch; every task starts as soon as it is planned."""
-        deadline = time.time() + self.settings.run_seconds
+        deadline = time.time() + self._task_time()
         dispatcher = Dispatcher(
             run.id,
             self.cluster,
@@ -246,25 +263,37 @@ class Controller:
     async def _planned(self, run: _Run) -> AsyncIterator[list[Task]]:
         """The valid tasks: one by one as they are written, or all at once where planning takes no time."""
         held: list[Task] = []
-        async for step in self._planner.plan(run.request, self.selector.offers):
-            if isinstance(step, Reply):
-                run.reply = step.text
-                continue
-            tasks = run.plan.add(step)
-            for task in tasks:
-                run.emit(PlanTask(run=run.id, task=task.wire(), want=task.want))
-            if self._planner.streamed and tasks:
-                yield tasks
-            else:
-                held += tasks
+        planned = self._planner.plan(run.request, self.selector.offers, run.plan, run.usage)
+        async with aclosing(_steps(planned)) as steps:
+            async for step in steps:
+                if isinstance(step, Reply):
+                    self._reply(run, step.text)
+                    continue
+                tasks = run.plan.add(step)
+                for task in tasks:
+                    run.emit(PlanTask(run=run.id, task=task.wire(), want=task.want))
+                if self._planner.streamed and tasks:
+                    yield tasks
+                else:
+                    held += tasks
         if run.reply is None:
             _check(run.plan)
-        left_out = tuple(
-            LeftOut(id=fault.id, task=fault.task, reason=fault.reason) for fault in run.plan.faults
-        )
-        run.emit(PlanDone(run=run.id, plan=run.plan.wire(), notes=tuple(run.plan.notes), left_out=left_out))
+            self._plan_done(run)
         if held:
             yield held
+
+    def _reply(self, run: _Run, text: str) -> None:
+        """Tell a piece of the planner's direct answer; the plan is empty then."""
+        if run.reply is None:
+            self._plan_done(run)
+        run.reply = (run.reply or "") + text
+        run.emit(AnswerDelta(run=run.id, text=text))
+
+    @staticmethod
+    def _plan_done(run: _Run) -> None:
+        plan = run.plan
+        left_out = tuple(LeftOut(id=fault.id, task=fault.task, reason=fault.reason) for fault in plan.faults)
+        run.emit(PlanDone(run=run.id, plan=plan.wire(), notes=tuple(plan.notes), left_out=left_out))
 
     async def _with_files(self, task: Task, host: str) -> Task:
         """The task with its files as paths on this server, each known to be there and of the right kind.
@@ -291,16 +320,39 @@ class Controller:
 
     async def _answer(self, run: _Run, outcomes: tuple[Outcome, ...]) -> str:
         since = time.perf_counter()
-        pieces = []
-        if run.reply is not None:
-            pieces.append(run.reply)
-            run.emit(AnswerDelta(run=run.id, text=run.reply))
-        else:
-            async for text in self._responder.respond(run.request, run.plan, outcomes):
+        pieces = [run.reply or ""]
+        async with aclosing(self._pieces(run, outcomes)) as told:
+            async for text in told:
                 pieces.append(text)
                 run.emit(AnswerDelta(run=run.id, text=text))
         run.lap("respond", since)
         return "".join(pieces)
+
+    async def _pieces(self, run: _Run, outcomes: tuple[Outcome, ...]) -> AsyncGenerator[str]:
+        """The answer, or what is left to say after the planner's own; by rules where the time is over."""
+        if run.reply is not None:
+            for remark in run.plan.remarks:
+                yield f"\n\n{remark}"
+            return
+        answer = self._responder.respond(run.request, run.plan, outcomes, usage=run.usage, run=run.id)
+        end = run.began + self.settings.run_seconds + _GRACE_S / 2
+        begun = False
+        try:
+            async with aclosing(_steps(answer)) as told:
+                while (text := await _within(end, told)) is not None:
+                    yield text
+                    begun = True
+        except TimeoutError:
+            run.plan.remarks.append(f"The run's time was over before {self._responder.name} had answered.")
+            if begun:
+                yield "\n\n"
+            async for text in EmbeddedResponder().respond(run.request, run.plan, outcomes):
+                yield text
+
+    def _task_time(self) -> float:
+        """Seconds for plan and tasks: what a run has, less what its answer takes."""
+        whole = self.settings.run_seconds
+        return max(whole / 2, whole - self._responder.takes_s)
 
 
 def _check(plan: Plan) -> None:
@@ -313,6 +365,27 @@ def _check(plan: Plan) -> None:
     if not plan.tasks and plan.faults:
         reasons = "; ".join(f"{fault.task}: {fault.reason}" for fault in plan.faults[:5])
         raise PlanError(f"No task of the plan can run ({reasons}). Say the request in other words.")
+
+
+async def _steps(source: AsyncIterator[T]) -> AsyncGenerator[T]:
+    """The steps of any iterator as a generator, whose closing closes the iterator too where it can be."""
+    try:
+        async for step in source:
+            yield step
+    finally:
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
+
+
+async def _within(end: float, told: AsyncGenerator[str]) -> str | None:
+    """The next piece, None after the last.
+
+    Raises:
+        TimeoutError: it did not come until ``end``, by the clock of ``time.perf_counter``.
+
+    """
+    async with asyncio.timeout(max(0.0, end - time.perf_counter())):
+        return await anext(told, None)
 
 
 def _rounded(stages: dict[str, float]) -> dict[str, float]:

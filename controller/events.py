@@ -97,12 +97,13 @@ class AnswerDelta(_Event):
 
 
 class RunDone(_Event):
-    """The run is over: the whole answer, every outcome, and what each stage cost in seconds."""
+    """The run is over: the answer, every outcome, what each stage cost in seconds, and an LLM in tokens."""
 
     type: Literal["run.done"] = "run.done"
     answer: str
     outcomes: tuple[Outcome, ...] = ()
     seconds: dict[str, float] = Field(default_factory=dict)
+    usage: dict[str, int] | None = None
 
 
 class RunFailed(_Event):

@@ -27,6 +27,8 @@ MAX_TASKS = 32
 """The most tasks of one plan, where the settings say nothing else."""
 
 
+_LONGEST_WORDS = 300  # of a reason, or a model's id
+
 _STORED_TEXT = re.compile(r"^(?:https?://[^\s/]+)?/files/[\w.-]+$")
 
 
@@ -41,6 +43,7 @@ class Task:
         dep: ids of the tasks it waits for, those its arguments refer to first.
         want: the job asked for where the type covers two (``ocr`` or ``caption``).
         model: the model asked for, None for the first by downloads.
+        reason: why that model, in the planner's words.
 
     """
 
@@ -50,6 +53,7 @@ class Task:
     dep: tuple[int, ...] = ()
     want: str | None = None
     model: str | None = None
+    reason: str | None = None
 
     @property
     def type(self) -> TaskType:
@@ -57,7 +61,7 @@ class Task:
         return TASKS[self.task]
 
     def wire(self) -> dict[str, Any]:
-        """The JARVIS-compatible form; ``want`` and ``model`` stay off the wire."""
+        """The JARVIS-compatible form; ``want``, ``model`` and ``reason`` stay off the wire."""
         return {
             "task": self.task,
             "id": self.id,
@@ -88,12 +92,13 @@ class Fault:
 
 @dataclass(slots=True)
 class Plan:
-    """The tasks read so far, what was mended on the way, and what was left out."""
+    """The tasks read so far, what was mended on the way, what was left out, and remarks for the answer."""
 
     max_tasks: int = MAX_TASKS
     tasks: list[Task] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     _actual: dict[int, tuple[int, ...]] = field(default_factory=dict)  # id as written -> ids of its copies
     _by_id: dict[int, Task] = field(default_factory=dict)
     _next: int = 0
@@ -141,6 +146,11 @@ class Plan:
         self._by_id |= {task.id: task for task in tasks}
         return tasks
 
+    def retry(self, faults: Iterable[Fault]) -> None:
+        """Take faults back, since their tasks are written anew."""
+        again = {id(fault) for fault in faults}
+        self.faults = [fault for fault in self.faults if id(fault) not in again]
+
     def task(self, task_id: int) -> Task:
         """The task with that id; KeyError where there is none."""
         return self._by_id[task_id]
@@ -177,7 +187,8 @@ class Plan:
                 args,
                 dep=tuple(dict.fromkeys([*_references(args.values()), *deps])),
                 want=self._want(raw.get("want"), said.row, note),
-                model=raw["model"] if isinstance(raw.get("model"), str) else None,
+                model=_words(raw.get("model")),
+                reason=_words(raw.get("reason")),
             )
             for task_id, args in copies
         ]
@@ -249,6 +260,11 @@ class Plan:
 
 def _too_many(limit: int) -> TooManyTasksError:
     return TooManyTasksError(f"This request plans more than {limit} tasks; split it into smaller requests.")
+
+
+def _words(value: Any) -> str | None:
+    said = " ".join(value.split()) if isinstance(value, str) else ""
+    return said[:_LONGEST_WORDS] or None
 
 
 def _id(raw: Any) -> int | None:

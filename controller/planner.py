@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from controller.plan import Plan
 from controller.request import Request
+from deployments.llm.client import Usage
 from model_catalog.card import ModelCard
 
 Offers = Callable[[str], tuple[ModelCard, ...]]
@@ -13,13 +15,13 @@ Offers = Callable[[str], tuple[ModelCard, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A planner's direct answer to a request that needs no task."""
+    """A planner's direct answer to a request that needs no task, or a piece of it."""
 
     text: str
 
 
 RawTask = Mapping[str, Any]
-"""A task in wire form, with ``model`` and ``want`` where the planner names them; see ``controller.plan``."""
+"""A task in wire form, with ``model``, ``reason`` and ``want`` where the planner names them; see ``controller.plan``."""
 
 
 class Planner(Protocol):
@@ -35,6 +37,17 @@ class Planner(Protocol):
     name: str
     streamed: bool
 
-    def plan(self, request: Request, offers: Offers) -> AsyncIterator[RawTask | Reply]:
-        """Yield the tasks of the request, each behind those it refers to; or one ``Reply``."""
+    def plan(
+        self, request: Request, offers: Offers, plan: Plan, usage: Usage | None = None
+    ) -> AsyncIterator[RawTask | Reply]:
+        """Yield the tasks of the request, each behind those it refers to; or ``Reply`` in pieces.
+
+        Args:
+            request: the conversation.
+            offers: what can run now.
+            plan: what each task is added to before the next one is asked for, so that faults can be seen,
+                and written anew (``Plan.retry``).
+            usage: takes what an LLM was asked.
+
+        """
         ...

@@ -8,6 +8,7 @@ from controller.outcome import Outcome, Status
 from controller.plan import Plan, Task
 from controller.request import Request
 from controller.rules.telling import about, listed, quote, tell
+from deployments.llm.client import Usage
 
 _MOST_NOTES = 5
 _LONGEST_REASON = 500
@@ -19,13 +20,32 @@ class Responder(Protocol):
 
     Attributes:
         name: what writes.
+        takes_s: how many seconds of a run are kept for its answer.
 
     """
 
     name: str
+    takes_s: float
 
-    def respond(self, request: Request, plan: Plan, outcomes: Sequence[Outcome]) -> AsyncIterator[str]:
-        """Yield the answer piece by piece; the pieces joined are the whole."""
+    def respond(
+        self,
+        request: Request,
+        plan: Plan,
+        outcomes: Sequence[Outcome],
+        *,
+        usage: Usage | None = None,
+        run: str = "",
+    ) -> AsyncIterator[str]:
+        """Yield the answer piece by piece; the pieces joined are the whole.
+
+        Args:
+            request: the conversation.
+            plan: what was planned.
+            outcomes: what came of it.
+            usage: takes what an LLM was asked.
+            run: the run's id, for logs.
+
+        """
         ...
 
 
@@ -33,8 +53,17 @@ class EmbeddedResponder:
     """Writes answers by rules: what was found and made, what failed and why, which models did it."""
 
     name = "embedded brain"
+    takes_s = 0.0
 
-    async def respond(self, request: Request, plan: Plan, outcomes: Sequence[Outcome]) -> AsyncIterator[str]:
+    async def respond(
+        self,
+        request: Request,
+        plan: Plan,
+        outcomes: Sequence[Outcome],
+        *,
+        usage: Usage | None = None,
+        run: str = "",
+    ) -> AsyncIterator[str]:
         """Yield the answer paragraph by paragraph."""
         separator = ""
         for paragraph in _paragraphs(plan, {outcome.id: outcome for outcome in outcomes}):
@@ -57,6 +86,7 @@ def _paragraphs(plan: Plan, outcomes: dict[int, Outcome]) -> Iterator[str]:
     yield from told
     yield from _failures(plan, outcomes, done)
     yield from _plan_remarks(plan)
+    yield from plan.remarks
     models = _models(plan, outcomes, done)
     if models:
         yield models

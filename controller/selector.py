@@ -115,7 +115,7 @@ class Selector:
         named = next((card for card in candidates if card.id == task.model), None)
         if named is not None:
             rest = tuple(card for card in candidates if card is not named)
-            return Selection((named, *rest), "named in the plan")
+            return Selection((named, *rest), task.reason or "named in the plan")
         reason = "most downloads among the models that can run here"
         if len(candidates) == 1:
             reason = "the only model that can run this task here"

@@ -41,7 +41,7 @@ def plan_one(request: str, max_tasks: int, console: Console, as_json: bool) -> N
 async def _plan(request: str, max_tasks: int) -> tuple[Plan, str | None]:
     plan = Plan(max_tasks)
     asked = Request(messages=(Message(role="user", content=request),))
-    async for step in EmbeddedPlanner().plan(asked, lambda task: ()):
+    async for step in EmbeddedPlanner().plan(asked, lambda task: (), plan):
         if isinstance(step, Reply):
             return plan, step.text
         plan.add(step)

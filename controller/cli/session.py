@@ -55,13 +55,14 @@ def connected(
 def _needed(settings: Settings, request: str, files: Sequence[Path]) -> tuple[str, ...]:
     """The models that can serve the tasks of a request; empty, which means all, where it plans none."""
     from controller.app import catalog, chosen
+    from controller.plan import Plan
     from controller.rules.planner import EmbeddedPlanner
 
     attachments = tuple(Attachment(path=f"/files/{file.name}", modality=_modality(file)) for file in files)
     asked = Request(messages=(Message(role="user", content=request),), attachments=attachments)
 
     async def tasks() -> set[str]:
-        steps = [step async for step in EmbeddedPlanner().plan(asked, lambda task: ())]
+        steps = [step async for step in EmbeddedPlanner().plan(asked, lambda task: (), Plan())]
         return {str(step["task"]) for step in steps if not isinstance(step, Reply)}
 
     planned = asyncio.run(tasks())

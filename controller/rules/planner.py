@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+from controller.plan import Plan
 from controller.planner import Offers, RawTask, Reply
 from controller.request import Attachment, Message, Request
 from controller.rules.drafting import draft
 from controller.rules.reading import Reading, read
 from controller.rules.sources import Sources
 from controller.rules.wiring import Draft
+from deployments.llm.client import Usage
 from model_catalog.tasks import TASKS, Argument
 
 _LONG = 10_000
@@ -35,7 +37,9 @@ class EmbeddedPlanner:
     name = "embedded brain"
     streamed = False
 
-    async def plan(self, request: Request, offers: Offers) -> AsyncIterator[RawTask | Reply]:
+    async def plan(
+        self, request: Request, offers: Offers, plan: Plan, usage: Usage | None = None
+    ) -> AsyncIterator[RawTask | Reply]:
         """Yield the tasks of the request; or a reply where it is mere talk, or lacks what it speaks of."""
         if len(request.text) > _LONG:  # a second's work: others are served meanwhile
             reading, tasks = await asyncio.to_thread(_draft, request)

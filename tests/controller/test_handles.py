@@ -152,10 +152,18 @@ async def test_an_expert_that_the_catalog_lacks_is_asked_for_its_card_once(world
 async def test_another_products_application_is_let_be(world: World) -> None:
     experts = await _experts(world)
     world.apps["shop"] = ExpertStatus("shop", "RUNNING", "", 1)
-    world.response = FakeResponse(error=AttributeError("no such method"))
-    for _ in range(2):
-        assert (await experts.refresh()).learned == ()
-    assert len(world.calls) == 1
+    assert (await experts.refresh()).learned == ()
+    assert world.calls == []
+
+
+async def test_an_expert_that_did_not_tell_its_card_is_asked_again(world: World) -> None:
+    experts = await _experts(world)
+    new = card("new", "translation", "Echo")
+    world.add(new, "RUNNING", replicas=1)
+    world.response = FakeResponse(error=RuntimeError("not yet"))
+    assert (await experts.refresh()).learned == ()
+    world.response = FakeResponse(new)
+    assert list((await experts.refresh()).learned) == [new]
 
 
 async def test_the_card_that_was_deployed_counts_above_the_catalogs(world: World) -> None:

@@ -23,6 +23,7 @@ from controller.request import Request
 from controller.selector import Fleet, Selector
 from deployments.account import Account, Artifact
 from deployments.errors import NotFoundError
+from deployments.llm.client import Usage
 from deployments.media import File
 from deployments.result import Call, Result
 from model_catalog.card import ModelCard
@@ -308,7 +309,9 @@ class FakePlanner:
     asked: list[Request] = field(default_factory=list)
     closed: bool = False
 
-    async def plan(self, request: Request, offers: Offers) -> AsyncIterator[RawTask | Reply]:
+    async def plan(
+        self, request: Request, offers: Offers, plan: Plan, usage: Usage | None = None
+    ) -> AsyncIterator[RawTask | Reply]:
         """See ``controller.planner.Planner``."""
         self.offered += offers("fill-mask")
         self.asked.append(request)
@@ -330,9 +333,18 @@ class FakeResponder:
 
     pieces: Sequence[str | Exception | asyncio.Event] = ("All ", "done.")
     name: str = "fake brain"
+    takes_s: float = 0.0
     told: list[tuple[Request, Plan, tuple[Outcome, ...]]] = field(default_factory=list)
 
-    async def respond(self, request: Request, plan: Plan, outcomes: Sequence[Outcome]) -> AsyncIterator[str]:
+    async def respond(
+        self,
+        request: Request,
+        plan: Plan,
+        outcomes: Sequence[Outcome],
+        *,
+        usage: Usage | None = None,
+        run: str = "",
+    ) -> AsyncIterator[str]:
         """See ``controller.responder.Responder``."""
         self.told.append((request, plan, tuple(outcomes)))
         for piece in self.pieces:

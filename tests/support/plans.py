@@ -29,7 +29,7 @@ def attached(modality: Modality, path: str = "/files/1") -> Attachment:
 
 
 async def _answers(request: Request) -> list[Any]:
-    return [step async for step in EmbeddedPlanner().plan(request, lambda task: ())]
+    return [step async for step in EmbeddedPlanner().plan(request, lambda task: (), Plan())]
 
 
 def ask(text: str, *attachments: Attachment) -> list[Any]:
