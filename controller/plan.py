@@ -113,14 +113,16 @@ class Plan:
         """
         listed = list(raws)
         if len(listed) > max_tasks:
-            raise _too_many(max_tasks)
+            raise too_many(max_tasks)
         plan = cls(max_tasks)
-        plan._next = 1 + max((written for raw in listed if (written := _id(raw)) is not None), default=-1)
-        order, cyclic = _ordered(listed)
+        plan._next = 1 + max(
+            (written for raw in listed if (written := written_id(raw)) is not None), default=-1
+        )
+        order, cyclic = ordered(listed)
         places = {index: plan.add(listed[index]) for index in order}
         plan.tasks = [task for index in sorted(places) for task in places[index]]
         for index in cyclic:
-            plan._refuse(listed[index], "it waits for itself, directly or through other tasks")
+            plan.refuse(listed[index], "it waits for itself, directly or through other tasks")
         return plan
 
     def add(self, raw: Any) -> list[Task]:
@@ -135,13 +137,13 @@ class Plan:
         try:
             tasks = self._read(raw)
         except Faulty as fault:
-            self._refuse(raw, str(fault))
+            self.refuse(raw, str(fault))
             return []
         except RecursionError:
-            self._refuse(raw, "its arguments are nested too deeply")
+            self.refuse(raw, "its arguments are nested too deeply")
             return []
         if len(self.tasks) + len(tasks) > self.max_tasks:
-            raise _too_many(self.max_tasks)
+            raise too_many(self.max_tasks)
         self.tasks += tasks
         self._by_id |= {task.id: task for task in tasks}
         return tasks
@@ -165,9 +167,12 @@ class Plan:
         """The JARVIS-compatible form of the whole plan."""
         return [task.wire() for task in self.tasks]
 
-    def _refuse(self, raw: Any, reason: str) -> None:
+    def refuse(self, raw: Any, reason: str) -> None:
+        """Leave a task out; ``reason`` is a part of a sentence about it."""
         name = raw.get("task") if isinstance(raw, Mapping) else None
-        self.faults.append(Fault(_id(raw), name if isinstance(name, str) and name else "?", reason, raw))
+        self.faults.append(
+            Fault(written_id(raw), name if isinstance(name, str) and name else "?", reason, raw)
+        )
 
     def _read(self, raw: Any) -> list[Task]:
         if not isinstance(raw, Mapping):
@@ -195,7 +200,7 @@ class Plan:
 
     def _written(self, raw: Mapping[str, Any]) -> int:
         """The id as written; a fresh one where it is missing."""
-        written = _id(raw)
+        written = written_id(raw)
         if written is None:
             return self._fresh()
         if written in self._actual:
@@ -211,7 +216,7 @@ class Plan:
         """One copy for each combination of listed values, each with an id of its own."""
         lists = [items for items in named.values() if len(items) > 1]
         if len({len(items) for items in lists}) > 1 and prod(map(len, lists)) > self.max_tasks:
-            raise _too_many(self.max_tasks)
+            raise too_many(self.max_tasks)
         copies = [
             dict(zip(named, combination, strict=True)) for combination in _combinations(list(named.values()))
         ]
@@ -258,7 +263,8 @@ class Plan:
         return None
 
 
-def _too_many(limit: int) -> TooManyTasksError:
+def too_many(limit: int) -> TooManyTasksError:
+    """What a plan over its limit is refused with."""
     return TooManyTasksError(f"This request plans more than {limit} tasks; split it into smaller requests.")
 
 
@@ -267,7 +273,8 @@ def _words(value: Any) -> str | None:
     return said[:_LONGEST_WORDS] or None
 
 
-def _id(raw: Any) -> int | None:
+def written_id(raw: Any) -> int | None:
+    """The id that a raw task was given, None where it is none that can be used."""
     written = raw.get("id") if isinstance(raw, Mapping) else None
     if isinstance(written, str) and len(written) <= len(str(MAX_ID)) and written.strip().isdecimal():
         written = int(written)
@@ -298,12 +305,14 @@ def _combinations(lists: list[Sequence[str]]) -> list[tuple[str, ...]]:
     return list(product(*lists))
 
 
-def _ordered(raws: list[Any]) -> tuple[list[int], list[int]]:
+def ordered(raws: list[Any]) -> tuple[list[int], list[int]]:
     """Positions with every task behind those it refers to, and the positions caught in a cycle."""
     by_id = {
-        written: index for index, raw in reversed(list(enumerate(raws))) if (written := _id(raw)) is not None
+        written: index
+        for index, raw in reversed(list(enumerate(raws)))
+        if (written := written_id(raw)) is not None
     }
-    waits = {index: {by_id[n] for n in _needs(raw) if n in by_id} for index, raw in enumerate(raws)}
+    waits = {index: {by_id[n] for n in needs(raw) if n in by_id} for index, raw in enumerate(raws)}
     cyclic = [index for index in waits if index in _upstream(index, waits)]
     waits = {index: needs - set(cyclic) for index, needs in waits.items() if index not in cyclic}
     order: list[int] = []
@@ -324,7 +333,7 @@ def _upstream(index: int, waits: Mapping[int, set[int]]) -> set[int]:
     return found
 
 
-def _needs(raw: Any) -> set[int]:
+def needs(raw: Any) -> set[int]:
     """The ids a task refers to or names in ``dep``; its own id in ``dep`` alone is a slip and no cycle."""
     if not isinstance(raw, Mapping):
         return set()
@@ -332,7 +341,7 @@ def _needs(raw: Any) -> set[int]:
     values = args.values() if isinstance(args, Mapping) else ()
     dep = raw.get("dep")
     explicit = {n for n in dep if isinstance(n, int)} if isinstance(dep, list | tuple) else set()
-    return (explicit - {_id(raw)}).union(*map(_named, values))
+    return (explicit - {written_id(raw)}).union(*map(_named, values))
 
 
 def _named(value: Any) -> Collection[int]:
