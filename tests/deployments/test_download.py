@@ -3,6 +3,7 @@
 import errno
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -97,7 +98,12 @@ def test_files_that_fail_leave_nothing_that_counts_as_whole(hub: FakeHub, tmp_pa
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_half_a_snapshot_is_not_taken_for_a_model(hub: FakeHub, tmp_path: Path, status: int) -> None:
+def test_half_a_snapshot_is_not_taken_for_a_model(
+    hub: FakeHub, tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub.utils import _http
+
+    monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda seconds: None))  # between its retries
     commit = hub.add("tiny/m", repository(tmp_path / "m", {"vocab.txt": b"a\nb"}))
     for name in ("config.json", "model.safetensors"):  # as other programs fetch, one by one
         hf_hub_download(

@@ -23,6 +23,19 @@ DIFFUSERS = "diffusers"
 CONTROLS = ("canny", "depth", "hed", "mlsd", "normal", "openpose", "seg")
 
 GROUPS: Mapping[str, tuple[Published, ...]] = {
+    "drawing": (
+        published(diffusion.stable, DIFFUSERS, "text-to-image"),
+        published(diffusion.editor, DIFFUSERS, "image-to-image"),
+        published(diffusion.inpainter, DIFFUSERS, "inpainting"),
+        published(
+            diffusion.controlnet,
+            DIFFUSERS,
+            *(f"{control}-text-to-image" for control in CONTROLS),
+            parts={"base": diffusion.stable},
+        ),
+        published(films.modelscope, DIFFUSERS, "text-to-video"),
+        published(films.stable_video, DIFFUSERS, "image-to-video"),
+    ),
     "texts": (
         published(text.classifier, HF, "text-classification"),
         published(text.tagger, HF, "token-classification"),
@@ -61,21 +74,8 @@ GROUPS: Mapping[str, tuple[Published, ...]] = {
         published(speech.speecht5_voices, HF, "audio-to-audio", parts={"vocoder": speech.vocoder}),
         published(speech.musicgen, HF, "text-to-audio"),
     ),
-    "drawing": (
-        published(diffusion.stable, DIFFUSERS, "text-to-image"),
-        published(diffusion.editor, DIFFUSERS, "image-to-image"),
-        published(diffusion.inpainter, DIFFUSERS, "inpainting"),
-        published(
-            diffusion.controlnet,
-            DIFFUSERS,
-            *(f"{control}-text-to-image" for control in CONTROLS),
-            parts={"base": diffusion.stable},
-        ),
-        published(films.modelscope, DIFFUSERS, "text-to-video"),
-        published(films.stable_video, DIFFUSERS, "image-to-video"),
-    ),
 }
-"""Models that are deployed together."""
+"""Models that are deployed together; those that draw come first, for tests of drawing share them."""
 
 MODELS: Mapping[str, Published] = {
     task: model for group in GROUPS.values() for model in group for task in model.card.tasks

@@ -8,33 +8,30 @@ import pytest
 
 from deployments import fleet
 from tests.experts.cases import SMALL
+from tests.experts.desks import Desks
 from tests.experts.media import same
+from tests.experts.models import GROUPS
 from tests.support.expert_models import Desk, published, serving
 from tests.support.hub import FakeHub
-from tests.support.tiny import captions, diffusion, films, scenes, speech, text
+from tests.support.tiny import captions, scenes, speech, text
 
 PROMPT = "a red house on a hill in paris"
-MODELS = (
-    published(diffusion.stable, "diffusers", "text-to-image", id="tiny/drawer"),
+FURTHER = (
     published(captions.blip, "transformers", "image-to-text", id="tiny/captioner"),
     published(text.t5, "transformers", "translation", id="tiny/translator"),
     published(speech.vits, "transformers", "text-to-speech", id="tiny/speaker"),
     published(scenes.dpt, "transformers", "depth-estimation", id="tiny/measurer"),
-    published(
-        diffusion.controlnet,
-        "diffusers",
-        "depth-text-to-image",
-        id="tiny/guided",
-        parts={"base": diffusion.stable},
-    ),
-    published(films.stable_video, "diffusers", "image-to-video", id="tiny/mover"),
 )
+"""What goes with the models that draw."""
+
+CARDS = [model.card for model in (*GROUPS["drawing"], *FURTHER)]
 
 
 @pytest.fixture(scope="module")
-def desk(hub: FakeHub, product: str) -> Iterator[Desk]:
-    with serving(hub, MODELS) as made:
-        yield made
+def desk(hub: FakeHub, desks: Desks) -> Iterator[Desk]:
+    desks.of("drawing")
+    with serving(hub, FURTHER):
+        yield Desk(CARDS)
 
 
 async def test_five_modalities_in_one_run(desk: Desk) -> None:
@@ -76,11 +73,11 @@ async def test_five_modalities_in_one_run(desk: Desk) -> None:
 async def test_a_server_that_ran_before_knows_the_experts_and_uses_them(desk: Desk, product: str) -> None:
     async with httpx2.AsyncClient(base_url=product, timeout=60) as http:
         listed = (await http.get("/v1/experts")).json()
-        assert {model.card.id for model in MODELS} <= {row["model"] for row in listed["data"]}
+        assert {card.id for card in CARDS} <= {row["model"] for row in listed["data"]}
         wish = {"messages": [{"role": "user", "content": "Draw a red house"}]}
         run = (await http.post("/v1/runs", json=wish)).raise_for_status().json()["run"]
     (outcome,) = run["outcomes"]
-    assert (outcome["status"], outcome["choice"]["model"]) == ("done", "tiny/drawer")
+    assert (outcome["status"], outcome["choice"]["model"]) == ("done", "tiny/diffusion-stable")
 
 
 def _wishes() -> list[dict[str, Any]]:

@@ -1,49 +1,18 @@
 """Every task of the registry on a model of the hub, through the fleet, Ray Serve and the controller."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-
 import pytest
 
 from model_catalog.tasks import TASKS
 from tests.experts.cases import CASES
+from tests.experts.desks import Desks
 from tests.experts.media import same
 from tests.experts.models import GROUPS, MODELS
-from tests.support.expert_models import Desk, serving
-from tests.support.hub import FakeHub
+from tests.support.expert_models import Desk
 from tests.support.neural import alike
 
 EIGHT = range(8)
 ELSEWHERE = {"canny-control", "hed-control", "mlsd-control", "openpose-control"}
 """Edge maps have an embedded expert; the others run where torchvision does."""
-
-
-class Desks:
-    """One group's models are served at a time: the next group's take their place."""
-
-    def __init__(self, hub: FakeHub) -> None:
-        self._hub = hub
-        self._stack = ExitStack()
-        self._open: dict[str, Desk] = {}
-
-    def of(self, group: str) -> Desk:
-        """Where the models of a group are called from."""
-        if group not in self._open:
-            self.close()
-            self._open[group] = self._stack.enter_context(serving(self._hub, GROUPS[group]))
-        return self._open[group]
-
-    def close(self) -> None:
-        """Remove what is served."""
-        self._open.clear()
-        self._stack.close()
-
-
-@pytest.fixture(scope="module")
-def desks(hub: FakeHub, product: str) -> Iterator[Desks]:
-    made = Desks(hub)
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -102,7 +102,8 @@ class Desk:
     """Runs plans on the session's cluster, by a controller whose planner says what it is told to."""
 
     def __init__(self, cards: Sequence[ModelCard]) -> None:
-        self._catalog = Catalog(cards)
+        self._selector = Selector(Catalog(cards))
+        self._cluster = ServeExperts(self._selector.catalog)
 
     async def run(self, *tasks: dict[str, Any]) -> Ran:
         """Run a plan; values of media among the arguments are stored as files first."""
@@ -113,11 +114,12 @@ class Desk:
             Settings(task_seconds=120),
             FakePlanner(steps),
             EmbeddedResponder(),
-            Selector(self._catalog),
-            ServeExperts(self._catalog),
+            self._selector,
+            self._cluster,
             FakeMeter(),
         )
-        await controller.refresh()
+        if not self._selector.fleet.running:
+            await controller.refresh()
         request = Request(messages=(Message(role="user", content="do it"),))
         (done,) = [event async for event in controller.run(request) if isinstance(event, RunDone)]
         ran = Ran({outcome.id: outcome for outcome in done.outcomes}, done.answer)
