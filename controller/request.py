@@ -6,7 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from model_catalog.tasks import Modality
 
-MAX_MESSAGES = 200
+MAX_MESSAGES = 1_000
+"""The most messages of a conversation: 200 turns are 400 of them."""
+
 MAX_CHARACTERS = 200_000
 """The longest message, in characters."""
 

@@ -36,7 +36,7 @@ class JarvisRequest(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=100 * MAX_MESSAGES)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=20 * MAX_MESSAGES)]
     api_key: str | None = None
     api_type: str | None = None
     api_endpoint: str | None = None

@@ -11,6 +11,7 @@ from controller.api.runs import _sse
 from controller.events import EVENT, Event
 from controller.outcome import Status
 from controller.planner import Reply
+from controller.request import MAX_MESSAGES
 from controller.selector import Fleet
 from controller.settings import Settings
 from deployments.artifacts import Artifacts
@@ -126,7 +127,7 @@ async def test_a_store_that_is_down_is_told_as_that() -> None:
      {"messages": [{"role": "tool", "content": "x"}]}, {"messages": [{"role": "assistant", "content": "x"}]},
      {"messages": [{"role": "user", "content": " "}]},
      {"messages": [{"role": "user", "content": "x" * 200_001}]}, asked(attachments=["x"] * 101),
-     {"messages": [{"role": "user", "content": "x"}] * 201}],
+     {"messages": [{"role": "user", "content": "x"}] * (MAX_MESSAGES + 1)}],
 )  # fmt: skip
 async def test_a_request_of_the_wrong_form_names_what_is_wrong(body: Any) -> None:
     async with doors(Stage([Reply("hi")])) as http:

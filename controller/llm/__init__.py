@@ -1,0 +1,1 @@
+"""The LLM brain: plans, answers, and what both are told."""
