@@ -1,9 +1,7 @@
 """What an expert's deployment costs against the same model called directly, at batches of 1, 8 and 32.
 
 A text classifier with random weights runs (a) directly, in a process of its own, one text at a time in a loop
-and in batches, and (b) as an expert: calls on its Serve handle, which the replica makes into batches. Rounds
-alternate, so that the ratio holds when the machine's speed drifts.
-
+and
     python -m benchmarks.batching [--texts N] [--rounds N] [--width N]
 """
 
@@ -14,6 +12,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments import fleet
 from deployments.result import Call
-from deployments.runners.single import THREADS
 from model_catalog.card import ModelCard
 
 TASK = "text-classification"
@@ -58,11 +56,11 @@ def build(folder: Path, width: int) -> None:
 class Direct:
     """The model in a process of its own, as one would call it without Serve."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, cpus: int) -> None:
         import torch
         import transformers
 
-        torch.set_num_threads(THREADS)
+        torch.set_num_threads(cpus)
         self._pipeline = transformers.pipeline(TASK, model=folder, device="cpu")
         self.run(8, 1)
 
@@ -75,9 +73,10 @@ class Direct:
         return texts / (time.perf_counter() - began)
 
 
-def card(folder: Path, batch: int) -> ModelCard:
+def card(folder: Path, batch: int, cpus: int) -> ModelCard:
     """The expert that takes at most ``batch`` texts at once."""
-    return ModelCard(id=f"bench/batch-{batch}", tasks=(TASK,), runner=TASK, path=folder, batch_size=batch)
+    name = f"bench/batch-{batch}"
+    return ModelCard(id=name, tasks=(TASK,), runner=TASK, path=folder, batch_size=batch, cpus=cpus)
 
 
 async def _served(handle: DeploymentHandle, texts: int, batch: int) -> float:
@@ -93,11 +92,12 @@ async def _served(handle: DeploymentHandle, texts: int, batch: int) -> float:
     return texts / (time.perf_counter() - began)
 
 
-async def _measure(folder: Path, texts: int, rounds: int) -> dict[str, Any]:
-    direct = ray.remote(num_cpus=0)(Direct).remote(str(folder))
+async def _measure(cards: Mapping[int, ModelCard], texts: int, rounds: int) -> dict[str, Any]:
+    cpus = int(cards[1].cpus)
+    direct = ray.remote(num_cpus=cpus)(Direct).remote(str(cards[1].path), cpus)
     handles = {
-        batch: serve.get_app_handle(fleet.app_name(card(folder, batch))).options(method_name="infer")
-        for batch in BATCHES
+        batch: serve.get_app_handle(fleet.app_name(card)).options(method_name="infer")
+        for batch, card in cards.items()
     }
     rates: dict[str, list[float]] = {}
     for batch, handle in handles.items():
@@ -115,16 +115,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--texts", type=int, default=192, help="texts of each round")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cpus", type=int, default=1, help="CPUs, and so threads, of the model on each side")
     parser.add_argument("--width", type=int, default=256, help="width of the model")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         build(folder, options.width)
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        cards = {batch: card(folder, batch, options.cpus) for batch in BATCHES}
+        books = (len(cards) + 1) * options.cpus  # they take turns
+        ray.init(
+            address="local",
+            num_cpus=books,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
         try:
             serve.start(proxy_location="Disabled")
-            fleet.deploy([card(folder, batch) for batch in BATCHES])
-            rates = asyncio.run(_measure(folder, options.texts, options.rounds))
+            fleet.deploy(list(cards.values()))
+            rates = asyncio.run(_measure(cards, options.texts, options.rounds))
         finally:
             serve.shutdown()
             ray.shutdown()

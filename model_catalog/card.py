@@ -49,7 +49,7 @@ class ModelCard(BaseModel):
         requires: importable modules its runner needs beyond the base install.
         gpu: the share of a GPU it holds, 0 for none.
         resources: custom Ray resources that place it on a kind of node.
-        cpus: the share of the node's CPUs it holds in Ray's bookkeeping.
+        cpus: the node's CPUs it holds in Ray's bookkeeping; its model takes as many threads there.
         batch_size: the most inputs of one model call.
         batch_wait_s: how long an idle model waits for a batch to fill, in seconds. While the model is busy
             a batch fills by itself, so that 0 is right for nearly all.

@@ -247,7 +247,7 @@ class NeuralRunner(Runner):
     def _dtype(self) -> Any:
         import torch
 
-        torch.set_num_threads(max(THREADS, int(self.card.cpus)))
+        torch.set_num_threads(int(self.card.cpus) or THREADS)
         if self.device != "cuda":
             return torch.float32
         native = torch.cuda.is_bf16_supported(including_emulation=False)

@@ -9,7 +9,7 @@ from deployments.result import Input, Result
 from deployments.runners.base import Runner
 
 THREADS = 2
-"""The most threads a small model on the CPU takes, so that neighbours on the node keep theirs."""
+"""The threads of a model on the CPU whose card holds no CPUs, so that neighbours on the node keep theirs."""
 
 
 class SingleRunner(Runner):
