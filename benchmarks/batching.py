@@ -1,9 +1,9 @@
 """What an expert's deployment costs against the same model called directly, at batches of 1, 8 and 32.
 
 A text classifier with random weights runs (a) directly, in a process of its own, one text at a time in a loop
-and in batches, and (b) as an expert: calls on its Serve handle, which the replica makes into batches. Each side
-has the CPUs of the expert's card, one by default; the caller and Serve need others. Rounds alternate, so that
-the ratio holds when the machine's speed drifts.
+and in batches, and (b) as an expert: calls on its Serve handle, which the replica makes into batches. Each
+side has the CPUs of the expert's card, one by default; the caller and Serve need others. Rounds alternate, so
+that the ratio holds when the machine's speed drifts.
 
     python -m benchmarks.batching [--texts N] [--rounds N] [--cpus N] [--width N]
 """
