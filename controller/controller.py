@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from controller.dispatcher import Dispatcher
 from controller.errors import AttachmentError, DeadlineError, PlanError
@@ -22,13 +22,12 @@ from controller.request import Request
 from controller.responder import EmbeddedResponder, Responder
 from controller.selector import Fleet, Selector
 from controller.settings import Settings
+from controller.streams import closing, following
 from deployments.errors import NotFoundError
 from deployments.llm.client import Usage
 from model_catalog.card import ModelCard
 from model_catalog.errors import HuggingGPTError
 from model_catalog.tasks import Modality
-
-T = TypeVar("T")
 
 logger = logging.getLogger("ray.serve")
 
@@ -155,7 +154,7 @@ class Controller:
         """
         plan = Plan(self.settings.max_tasks)
         replies = []
-        async with aclosing(_steps(self._planner.plan(request, self.selector.offers, plan))) as steps:
+        async with closing(self._planner.plan(request, self.selector.offers, plan)) as steps:
             async for step in steps:
                 if isinstance(step, Reply):
                     replies.append(step.text)
@@ -264,7 +263,7 @@ class Controller:
         """The valid tasks: one by one as they are written, or all at once where planning takes no time."""
         held: list[Task] = []
         planned = self._planner.plan(run.request, self.selector.offers, run.plan, run.usage)
-        async with aclosing(_steps(planned)) as steps:
+        async with closing(planned) as steps:
             async for step in steps:
                 if isinstance(step, Reply):
                     self._reply(run, step.text)
@@ -338,8 +337,8 @@ class Controller:
         end = run.began + self.settings.run_seconds + _GRACE_S / 2
         begun = False
         try:
-            async with aclosing(_steps(answer)) as told:
-                while (text := await _within(end, told)) is not None:
+            async with closing(answer) as told:
+                while (text := await following(told, end - time.perf_counter())) is not None:
                     yield text
                     begun = True
         except TimeoutError:
@@ -365,27 +364,6 @@ def _check(plan: Plan) -> None:
     if not plan.tasks and plan.faults:
         reasons = "; ".join(f"{fault.task}: {fault.reason}" for fault in plan.faults[:5])
         raise PlanError(f"No task of the plan can run ({reasons}). Say the request in other words.")
-
-
-async def _steps(source: AsyncIterator[T]) -> AsyncGenerator[T]:
-    """The steps of any iterator as a generator, whose closing closes the iterator too where it can be."""
-    try:
-        async for step in source:
-            yield step
-    finally:
-        if isinstance(source, AsyncGenerator):
-            await source.aclose()
-
-
-async def _within(end: float, told: AsyncGenerator[str]) -> str | None:
-    """The next piece, None after the last.
-
-    Raises:
-        TimeoutError: it did not come until ``end``, by the clock of ``time.perf_counter``.
-
-    """
-    async with asyncio.timeout(max(0.0, end - time.perf_counter())):
-        return await anext(told, None)
 
 
 def _rounded(stages: dict[str, float]) -> dict[str, float]:

@@ -21,7 +21,7 @@ class Reply:
 
 
 RawTask = Mapping[str, Any]
-"""A task in wire form, with ``model``, ``reason`` and ``want`` where they are named; see ``controller.plan``."""
+"""A task in wire form, with ``model``, ``reason`` and ``want`` where named; see ``controller.plan``."""
 
 
 class Planner(Protocol):
