@@ -16,7 +16,14 @@ from platformdirs import user_state_path
 from controller.errors import ControllerError
 from controller.settings import Settings
 
-KEYS = ("OPENAI_API_KEY", "HUGGINGFACE_ACCESS_TOKEN")
+KEYS = (
+    "OPENAI_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+    "HUGGINGGPT_PLANNER_API_KEY",
+    "HUGGINGGPT_RESPONDER_API_KEY",
+    "HUGGINGGPT_EXPERT_API_KEY",
+    "HUGGINGFACE_ACCESS_TOKEN",
+)
 """Variables that hold keys."""
 
 STOP_S = 60.0

@@ -1,7 +1,9 @@
 """Settings: from a TOML file, from the environment, or from defaults that run on a bare laptop.
 
 The environment wins over the file. Names are ``HUGGINGGPT_`` plus the field's name in capitals; the keys keep
-HuggingGPT's own names, ``OPENAI_API_KEY`` and ``HUGGINGFACE_ACCESS_TOKEN``.
+HuggingGPT's own names, ``OPENAI_API_KEY`` and ``HUGGINGFACE_ACCESS_TOKEN``, and what else OpenAI's clients
+read keeps theirs: ``OPENAI_BASE_URL``, ``AZURE_OPENAI_ENDPOINT``, ``AZURE_OPENAI_API_KEY`` and
+``OPENAI_API_VERSION``.
 """
 
 import ipaddress
@@ -9,7 +11,6 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -18,11 +19,22 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from controller.errors import SettingsError
 from controller.plan import MAX_TASKS
 from controller.selector import TOP_K
+from deployments.llm.endpoint import CONTEXT_TOKENS, is_address
 
 _HEAD = {"node:__internal_head__": 0.001}  # a resource that Ray gives to the head node alone
 
 FILE = "hugginggpt.toml"
 """The settings file that is read where one lies in the working directory."""
+
+
+def _named(name: str) -> AliasChoices:
+    """A name of its own in the environment, without the product's prefix."""
+    return AliasChoices(name, name.upper())
+
+
+def _secret(name: str) -> Any:
+    """A key that may be absent; it is part of no dump."""
+    return Field(default=None, validation_alias=_named(name), exclude=True)
 
 
 class Settings(BaseSettings):
@@ -52,7 +64,26 @@ class Settings(BaseSettings):
         controller_resources: Ray resources that place the controller; the head node by default.
         artifacts_resources: Ray resources that place the artifact deployment, and so the files; the head
             node by default, so that a restart finds them again.
-        openai_api_key: the key of the LLM endpoint.
+        brain: ``embedded`` asks no LLM at all; ``llm`` refuses to start where none is configured; ``auto``
+            asks one where a key or an address of one is given.
+        model: the LLM to ask; at Azure the deployment's name. It may be left out at OpenAI's own endpoint.
+        openai_base_url: the address of an OpenAI-compatible endpoint; none for OpenAI's own.
+        openai_api_key: the key of the LLM endpoint; without one, and with no other key or address, the
+            embedded brain plans and answers.
+        azure_openai_endpoint: the address of an Azure resource; the LLM is then asked there.
+        azure_openai_api_key: its key.
+        openai_api_version: the version of Azure's interface.
+        planner_model: another LLM for planning; with ``planner_base_url`` and ``planner_api_key`` elsewhere.
+            A key is never sent to another stage's address.
+        responder_model: the same for answers.
+        expert_model: the same for text tasks that are given to the LLM itself.
+        llm_expert: whether text tasks may be given to the LLM itself.
+        llm_reasoning_effort: how long a reasoning LLM is to think, in words of its own such as ``low``; one
+            that takes no such word is asked without it.
+        llm_timeout_s: how long an LLM's first token may take, and each one after it.
+        llm_retries: how often an LLM is asked anew that failed before its first token.
+        llm_concurrency: how many answers one replica has an LLM write at once.
+        llm_context_tokens: what an LLM reads and writes in one call, in tokens.
         huggingface_access_token: the token for the Hugging Face Hub, and for models served elsewhere; it is
             sent over HTTPS or to this machine alone.
 
@@ -80,14 +111,29 @@ class Settings(BaseSettings):
     inference_endpoint: str | None = None
     controller_resources: dict[str, float] = Field(default_factory=lambda: dict(_HEAD))
     artifacts_resources: dict[str, float] = Field(default_factory=lambda: dict(_HEAD))
-    openai_api_key: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("openai_api_key", "OPENAI_API_KEY"), exclude=True
-    )
-    huggingface_access_token: SecretStr | None = Field(
-        default=None,
-        validation_alias=AliasChoices("huggingface_access_token", "HUGGINGFACE_ACCESS_TOKEN"),
-        exclude=True,
-    )
+    brain: Literal["auto", "llm", "embedded"] = "auto"
+    model: str | None = None
+    openai_base_url: str | None = Field(default=None, validation_alias=_named("openai_base_url"))
+    openai_api_key: SecretStr | None = _secret("openai_api_key")
+    azure_openai_endpoint: str | None = Field(default=None, validation_alias=_named("azure_openai_endpoint"))
+    azure_openai_api_key: SecretStr | None = _secret("azure_openai_api_key")
+    openai_api_version: str | None = Field(default=None, validation_alias=_named("openai_api_version"))
+    planner_model: str | None = None
+    planner_base_url: str | None = None
+    planner_api_key: SecretStr | None = Field(default=None, exclude=True)
+    responder_model: str | None = None
+    responder_base_url: str | None = None
+    responder_api_key: SecretStr | None = Field(default=None, exclude=True)
+    expert_model: str | None = None
+    expert_base_url: str | None = None
+    expert_api_key: SecretStr | None = Field(default=None, exclude=True)
+    llm_expert: bool = True
+    llm_reasoning_effort: Annotated[str, Field(pattern=r"^[a-z]{1,20}$")] | None = None
+    llm_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    llm_retries: Annotated[int, Field(ge=0, le=10)] = 2
+    llm_concurrency: Annotated[int, Field(ge=1, le=1000)] = 16
+    llm_context_tokens: Annotated[int, Field(ge=2000)] = CONTEXT_TOKENS
+    huggingface_access_token: SecretStr | None = _secret("huggingface_access_token")
 
     @field_validator("host")
     @classmethod
@@ -99,10 +145,17 @@ class Settings(BaseSettings):
             )
         return host
 
-    @field_validator("inference_endpoint")
+    @field_validator(
+        "inference_endpoint",
+        "openai_base_url",
+        "azure_openai_endpoint",
+        "planner_base_url",
+        "responder_base_url",
+        "expert_base_url",
+    )
     @classmethod
     def _service(cls, url: str | None) -> str | None:
-        if url is not None and not _is_service(url):
+        if url is not None and not is_address(url):
             raise ValueError(
                 "it must be the address of a service, such as https://models.example.org, without user, "
                 "password, query or fragment"
@@ -111,10 +164,11 @@ class Settings(BaseSettings):
 
     def public(self) -> "Settings":
         """A copy without keys, fit to be given to other processes."""
-        return self.model_copy(update=dict.fromkeys(_SECRETS))
+        return self.model_copy(update=dict.fromkeys(SECRETS))
 
 
-_SECRETS = ("openai_api_key", "huggingface_access_token")
+SECRETS = tuple(name for name, field in Settings.model_fields.items() if field.exclude)
+"""The settings that hold keys."""
 
 
 def load(path: Path | None = None, **overrides: Any) -> Settings:
@@ -178,13 +232,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _is_service(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        return False
-    plain = url.isascii() and url.isprintable() and not set(url) & set(" \\?#")
-    return known and plain and "@" not in parts.netloc

@@ -42,7 +42,10 @@ os.environ |= {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }
-for _name in ("OPENAI_API_KEY", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+for _name in list(os.environ):
+    if _name.startswith(("OPENAI_", "AZURE_OPENAI_", "HUGGINGGPT_")):  # a developer's own settings and keys
+        del os.environ[_name]
+for _name in ("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
     os.environ.pop(_name, None)
 
 

@@ -61,7 +61,7 @@ class _Call:
 
     messages: Sequence[Mapping[str, str]]
     form: Form | None
-    options: Mapping[str, float] | None
+    options: Mapping[str, Any]
     run: str
     began: float = 0.0
     first: float = 0.0
@@ -109,7 +109,9 @@ class Llm:
             LlmError: see ``deployments.llm.errors``; what came before it was yielded.
 
         """
-        call = _Call(messages, form, options, run)
+        effort = self.endpoint.reasoning_effort
+        own = {"reasoning_effort": effort} if effort else {}
+        call = _Call(messages, form, own | dict(options or {}), run)
         async with self._places:
             call.began = asyncio.get_running_loop().time()
             try:

@@ -8,7 +8,7 @@ from typing import Any
 FORMATS = ("a strict JSON schema", "any JSON object", "plain text")
 """How an answer's form is asked for, the strictest first."""
 
-_OPTIONAL = ("stream_options", "temperature", "top_p", "seed")
+_OPTIONAL = ("stream_options", "temperature", "reasoning_effort", "top_p", "seed")
 _FORM = re.compile(
     r"response_?format|json_?schema|json_?object|guided|grammar|structured output", re.IGNORECASE
 )
@@ -50,12 +50,12 @@ class Dialect:
     step: int = 0
     dropped: frozenset[str] = field(default_factory=frozenset)
 
-    def extras(self, form: Form | None, options: Mapping[str, float] | None = None) -> dict[str, Any]:
+    def extras(self, form: Form | None, options: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters of a request beside its model and messages; plans are asked for at temperature 0."""
         asked: dict[str, Any] = {"stream_options": {"include_usage": True}}
         if form is not None:
             asked["temperature"] = 0
-        asked |= options or {}
+        asked |= options
         kept = {name: value for name, value in asked.items() if name not in self.dropped}
         if form is not None and self.step == 0:
             schema = {"name": form.name, "schema": dict(form.schema), "strict": True}
@@ -74,6 +74,9 @@ class Dialect:
         about_form = bool(_FORM.search(f"{refusal.param} {refusal.words}"))
         if "response_format" in sent and (about_form or not refusal.param):
             return replace(self, step=self.step + 1)
+        more = frozenset(_OPTIONAL) & sent.keys()
+        if more and not refusal.param and not refusal.code:
+            return replace(self, dropped=self.dropped | more)  # it does not say what it minds
         return None
 
     def joined(self, other: "Dialect") -> "Dialect":

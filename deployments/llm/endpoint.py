@@ -26,6 +26,8 @@ class Endpoint(BaseModel):
         api_key: the key; None where the endpoint takes all.
         azure: whether the endpoint is spoken to in Azure's way.
         api_version: the version of Azure's interface.
+        reasoning_effort: how long a reasoning model is to think, in words of its own; None to leave that
+            open.
         timeout_s: how long the first token may take, tries anew included, and each one after it.
         retries: how often a request is tried anew that failed before its first token.
         concurrency: how many answers are written at once; further ones wait.
@@ -40,6 +42,7 @@ class Endpoint(BaseModel):
     api_key: Annotated[SecretStr | None, Field(exclude=True)] = None
     azure: bool = False
     api_version: str | None = None
+    reasoning_effort: str | None = None
     timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
     retries: Annotated[int, Field(ge=0, le=10)] = 2
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 16
