@@ -13,8 +13,9 @@ Stage = Literal["planner", "responder", "expert"]
 """Who asks an LLM: the planner, the responder, and the expert for text tasks."""
 
 MODEL = "gpt-6-luna"
-"""The model asked at OpenAI's own endpoint where the settings name none: the smallest current one, told not to
-reason first, since each answer would wait for that.
+"""The model asked at OpenAI's own endpoint where the settings name none: the smallest current one.
+
+It is told not to reason first, since each answer would wait for that.
 """
 
 
