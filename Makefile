@@ -26,13 +26,13 @@ run: $(READY) ## Answer a real request: the text of a picture, read aloud.
 test: $(READY) ## Lint, check types, and run the tests; within 20 minutes on two cores.
 	@$(MAKE) --no-print-directory lint
 	@rm -f .coverage.*
-	@# What needs a Ray cluster runs in one process, all else beside it in another; its output comes last.
-	@COVERAGE_FILE=.coverage.alone $(BIN)/python -m pytest -q -m "not soak and not cluster" --cov --cov-report= \
-		> .coverage.log 2>&1 & alone=$$!; \
-	COVERAGE_FILE=.coverage.cluster $(BIN)/python -m pytest -m "cluster and not soak" --cov --cov-report=; \
-	cluster=$$?; wait $$alone; alone=$$?; cat .coverage.log; rm -f .coverage.log; \
+	@# What serves Hugging Face models runs in one process, all else beside it; the former's output comes last.
+	@COVERAGE_FILE=.coverage.experts $(BIN)/python -m pytest -m "experts and not soak" --cov --cov-report= \
+		> .coverage.log 2>&1 & experts=$$!; \
+	COVERAGE_FILE=.coverage.rest $(BIN)/python -m pytest -q -m "not soak and not experts" --cov --cov-report=; \
+	rest=$$?; wait $$experts; experts=$$?; cat .coverage.log; rm -f .coverage.log; \
 	$(BIN)/python -m coverage combine --quiet; $(BIN)/python -m coverage report --skip-covered --precision=0; \
-	test $$cluster -eq 0 -a $$alone -eq 0
+	test $$rest -eq 0 -a $$experts -eq 0
 
 .PHONY: soak
 soak: $(READY) ## Run the long proofs too.

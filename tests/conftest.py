@@ -49,29 +49,12 @@ for _name in ("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFO
     os.environ.pop(_name, None)
 
 
-_ALONE = (
-    "test_cli",
-    "test_deploy",
-    "test_examples",
-    "test_nodes",
-    "test_product",
-    "test_server",
-    "test_soak",
-)
-"""Modules that start servers and clusters of their own."""
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a cluster, so that one process can have it while another runs the rest.
-
-    The experts' tests, which take as long, go with the rest and have a cluster of their own there.
-    """
+    """Mark what serves Hugging Face models: it takes as long as all else, which goes beside it."""
     for item in items:
-        named = item.path.stem in _ALONE
-        clustered = named or "cluster" in getattr(item, "fixturenames", ())
-        if clustered and item.path.parent.name != "experts":
-            item.add_marker(pytest.mark.cluster)
+        if item.path.parent.name == "experts":
+            item.add_marker(pytest.mark.experts)
 
 
 @pytest.fixture(scope="session")
