@@ -8,6 +8,7 @@ from starlette.types import ASGIApp
 
 from controller.api.app import Backend, build
 from controller.controller import Controller
+from controller.endpoints import endpoint
 from controller.errors import SettingsError
 from controller.handles import ServeExperts, ServeStore
 from controller.metrics import Metrics
@@ -17,6 +18,7 @@ from controller.selector import Selector
 from controller.settings import Settings
 from deployments import fleet, placing
 from deployments.errors import FleetError
+from deployments.llm.card import llm_card
 from deployments.media import Limits
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
@@ -51,10 +53,18 @@ class Ingress:
 def catalog(settings: Settings) -> Catalog:
     """The shipped catalog, with the operator's own cards laid over it, each as it is to be served.
 
+    Where an LLM is set for text tasks, its card is there too.
+
     Raises:
         SettingsError: the operator's file cannot be read, or models elsewhere could not be asked.
 
     """
+    known = _placed_all(settings)
+    llm = endpoint(settings, "expert")
+    return known if llm is None else Catalog([*known, llm_card(llm)])
+
+
+def _placed_all(settings: Settings) -> Catalog:
     try:
         known = Catalog.shipped() if settings.catalog is None else Catalog.read(settings.catalog)
     except (CatalogError, OSError) as error:
@@ -81,6 +91,8 @@ def _placed(card: ModelCard, settings: Settings) -> ModelCard:
 def chosen(settings: Settings, known: Catalog) -> list[ModelCard]:
     """The models to deploy: those the settings name, else every embedded one this machine can run.
 
+    The LLM of the settings is one of them: it takes nothing of this machine.
+
     Args:
         settings: the settings.
         known: their ``catalog``.
@@ -90,8 +102,12 @@ def chosen(settings: Settings, known: Catalog) -> list[ModelCard]:
 
     """
     if settings.experts:
-        return [known.get(model) for model in settings.experts]
-    return [card for card in known if card.embedded and fleet.obstacle(card) is None]
+        named = [known.get(model) for model in settings.experts]
+    else:
+        named = [card for card in known if card.embedded and fleet.obstacle(card) is None]
+    llm = endpoint(settings, "expert")
+    own = () if llm is None else (llm_card(llm),)
+    return [*named, *(card for card in own if card not in named)]
 
 
 def limits(settings: Settings) -> Limits:
@@ -121,7 +137,7 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
     ).bind(settings.public().model_copy(update={"experts": tuple(card.id for card in experts)}), known)
     return [
         serve.RunTarget(artifacts, name=fleet.ARTIFACTS, route_prefix=None),
-        *fleet.targets(experts, held, settings.huggingface_access_token),
+        *fleet.targets(experts, held, settings.huggingface_access_token, endpoint(settings, "expert")),
         serve.RunTarget(ingress, name=fleet.CONTROLLER, route_prefix="/"),
     ]
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from controller.endpoints import endpoint
 from controller.errors import ControllerError
 from controller.settings import Settings
 from deployments.errors import FleetError
-from deployments.placing import runs_elsewhere
+from deployments.placing import asks_llm, runs_elsewhere
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
 
@@ -46,7 +47,8 @@ def install(settings: Settings, address: str, experts: Sequence[str], gpu: float
             known = Catalog([*known, *(_sized(known.get(model), gpu) for model in experts)])
         if experts and fleet.CONTROLLER in serve.status().applications:
             cards = [known.get(model) for model in experts]
-            fleet.deploy(cards, app.limits(settings), settings.huggingface_access_token)
+            llm = endpoint(settings, "expert")
+            fleet.deploy(cards, app.limits(settings), settings.huggingface_access_token, llm)
         else:
             serve.start(
                 proxy_location="EveryNode",
@@ -122,8 +124,8 @@ def _connected(address: str) -> Iterator[None]:
 
 
 def _sized(card: ModelCard, gpu: float) -> ModelCard:
-    """The card with another share; a model that is served elsewhere holds none."""
-    return card if runs_elsewhere(card) else card.model_copy(update={"gpu": gpu})
+    """The card with another share; a model that is asked at an endpoint holds none."""
+    return card if runs_elsewhere(card) or asks_llm(card) else card.model_copy(update={"gpu": gpu})
 
 
 def _reach(address: str) -> None:

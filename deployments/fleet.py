@@ -20,8 +20,9 @@ from deployments import checkpoint, errors
 from deployments.artifacts import Artifacts
 from deployments.errors import ExpertError, FleetError
 from deployments.expert import Expert
+from deployments.llm.endpoint import Endpoint
 from deployments.media import Limits
-from deployments.placing import runs_elsewhere
+from deployments.placing import asks_llm, runs_elsewhere
 from deployments.runners.registry import available, extra_of, missing, resolve
 from deployments.runners.routing import ROUTES, runner_of
 from model_catalog.card import NO_RUNNER, ModelCard
@@ -83,7 +84,12 @@ def obstacle(card: ModelCard) -> str | None:
 def expert_app(
     card: ModelCard, limits: Limits | None = None, token: SecretStr | None = None
 ) -> serve.Application:
-    """The Serve application of an expert; ``token`` is the operator's for the Hugging Face Hub.
+    """The Serve application of an expert.
+
+    Args:
+        card: the model's card.
+        limits: what one file may be.
+        token: the operator's for the Hugging Face Hub; for an LLM the key of its endpoint.
 
     Raises:
         FleetError: this machine cannot run the model.
@@ -105,13 +111,13 @@ def expert_app(
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=DRAIN_S,
     )
-    return deployment.bind(pinned(card, token), limits, token if _asks_hub(card) else None)
+    return deployment.bind(pinned(card, token), limits, token if _asks(card) else None)
 
 
-def _asks_hub(card: ModelCard) -> bool:
-    """Whether a replica needs the Hub's token: to fetch its model, or to ask it elsewhere."""
+def _asks(card: ModelCard) -> bool:
+    """Whether a replica needs a token or key: to fetch its model, or to ask it elsewhere."""
     runner = runner_of(card)
-    return runner is not None and (runs_elsewhere(card) or resolve(runner).checkpoint)
+    return runner is not None and (runs_elsewhere(card) or asks_llm(card) or resolve(runner).checkpoint)
 
 
 def artifacts_app(
@@ -155,28 +161,51 @@ def _pinned_part(part: str, token: SecretStr | None) -> str:
 
 
 def targets(
-    cards: Iterable[ModelCard], limits: Limits | None = None, token: SecretStr | None = None
+    cards: Iterable[ModelCard],
+    limits: Limits | None = None,
+    token: SecretStr | None = None,
+    llm: Endpoint | None = None,
 ) -> list[serve.RunTarget]:
     """What ``serve.run_many`` deploys for these cards.
+
+    Args:
+        cards: the models' cards.
+        limits: what one file may be.
+        token: the operator's token for the Hugging Face Hub.
+        llm: the LLM's endpoint; its key goes to experts that ask at its address, and to no other.
 
     Raises:
         FleetError: this machine cannot run one of them.
 
     """
     return [
-        serve.RunTarget(expert_app(card, limits, token), name=app_name(card), route_prefix=None)
+        serve.RunTarget(
+            expert_app(card, limits, _secret(card, token, llm)), name=app_name(card), route_prefix=None
+        )
         for card in cards
     ]
 
 
-def deploy(cards: Sequence[ModelCard], limits: Limits | None = None, token: SecretStr | None = None) -> None:
-    """Deploy experts, wait until they are ready, and tell the controller.
+def _secret(card: ModelCard, token: SecretStr | None, llm: Endpoint | None) -> SecretStr | None:
+    """What a card's expert may hold: a token and a key never take each other's place."""
+    if not asks_llm(card):
+        return token
+    return llm.api_key if llm is not None and card.defaults.get("base_url") == llm.base_url else None
+
+
+def deploy(
+    cards: Sequence[ModelCard],
+    limits: Limits | None = None,
+    token: SecretStr | None = None,
+    llm: Endpoint | None = None,
+) -> None:
+    """Deploy experts, wait until they are ready, and tell the controller; see ``targets``.
 
     Raises:
         FleetError: this machine cannot run one of them, or one did not become ready.
 
     """
-    if failed := run(targets(cards, limits, token), cards=cards):
+    if failed := run(targets(cards, limits, token, llm), cards=cards):
         told = "; ".join(f"{name} ({reason})" for name, reason in failed.items())
         raise FleetError(f"Not every expert became ready: {told}.")
 

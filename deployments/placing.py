@@ -6,6 +6,9 @@ from model_catalog.card import ModelCard
 REMOTE = "remote"
 """Name of the runner that asks models elsewhere."""
 
+LLM = "llm"
+"""Name of the runner that asks an LLM behind an endpoint."""
+
 AT_ONCE = 8
 """How many calls wait for a model elsewhere at the same time."""
 
@@ -15,12 +18,18 @@ def runs_elsewhere(card: ModelCard) -> bool:
     return card.runner == REMOTE
 
 
+def asks_llm(card: ModelCard) -> bool:
+    """Whether a card is that of an LLM behind an endpoint, which may be anywhere, on this cluster too."""
+    return card.runner == LLM
+
+
 def movable(card: ModelCard) -> bool:
     """Whether a model may be served elsewhere.
 
-    Embedded ones have no repository that it could know; a folder or a runner class of one's own is here.
+    Embedded ones have no repository that it could know; a folder or a runner class of one's own is here; an
+    LLM has an endpoint of its own.
     """
-    return not card.embedded and card.path is None and ":" not in (card.runner or "")
+    return not card.embedded and not asks_llm(card) and card.path is None and ":" not in (card.runner or "")
 
 
 def servable(card: ModelCard) -> bool:

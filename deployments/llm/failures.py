@@ -65,8 +65,8 @@ def _refused(error: Any, endpoint: Endpoint, where: str) -> LlmError:
         return LlmRefusedError(f"A content filter of {endpoint.host} stopped the request; put it otherwise.")
     if said.too_long:
         return LlmRequestError(
-            f"{where} says that the request is longer than {endpoint.model} reads; set the tokens of its "
-            "context lower (HUGGINGGPT_LLM_CONTEXT_TOKENS)."
+            f"{where} says that the request is longer than {endpoint.model} reads; give it less, or set "
+            "the tokens of its context lower (HUGGINGGPT_LLM_CONTEXT_TOKENS)."
         )
     if status == 404:
         return LlmRequestError(

@@ -56,6 +56,7 @@ _BUILT_IN = {
     "controlnet": "deployments.runners.controlnet:ControlledPainter",
     "video-diffusion": "deployments.runners.filming:Filmmaker",
     "remote": "deployments.runners.remote:Remote",
+    "llm": "deployments.runners.chatting:Chatter",
 }
 
 _EXTRAS = {

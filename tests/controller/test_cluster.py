@@ -19,6 +19,7 @@ from controller.errors import ControllerError, SettingsError
 from controller.settings import Settings
 from deployments import fleet
 from deployments.errors import FleetError
+from deployments.llm.endpoint import Endpoint
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
 from model_catalog.errors import UnknownModelError
@@ -40,6 +41,7 @@ class FakeRay:
         self.error: Exception | None = None
         self.cards: list[ModelCard] = []
         self.token: SecretStr | None = None
+        self.llm: Endpoint | None = None
 
     def init(self, address: str, **options: Any) -> None:
         self.done.append("init")
@@ -61,10 +63,13 @@ class FakeRay:
         self.cards = [known.get(name) for name in settings.experts]
         return self.cards, self.failed
 
-    def deploy(self, cards: Sequence[ModelCard], limits: Any, token: SecretStr | None) -> None:
+    def deploy(
+        self, cards: Sequence[ModelCard], limits: Any, token: SecretStr | None, llm: Endpoint | None
+    ) -> None:
         self.cards = list(cards)
         self.deployed += [card.id for card in cards]
         self.token = token
+        self.llm = llm
 
 
 @pytest.fixture
