@@ -6,6 +6,7 @@ front of that thread, so that the event loop stays free for cancellation, health
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 import traceback
@@ -30,6 +31,9 @@ from model_catalog.card import ModelCard
 from model_catalog.errors import HuggingGPTError
 
 logger = logging.getLogger("ray.serve")
+
+SWITCH_S = 0.0005
+"""After how long the event loop gives way to the model thread, which needs Python between two operations."""
 
 STUCK_S = 30.0
 """How long a model may go on with calls nobody waits for, before its replica is replaced."""
@@ -78,6 +82,7 @@ class Expert:
         self._limits = limits or Limits()
         self._runner = resolve_runner(runner_of(card) or "")()
         self._runner.token = token
+        sys.setswitchinterval(SWITCH_S)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._lock = threading.Lock()
         self._running: Sequence[_Job] = ()
