@@ -11,7 +11,7 @@ import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from controller.llm.paths import modality, named
+from controller.llm.paths import modality, named, own_path
 from controller.request import Attachment, Message, Request
 
 FRAME = 4
@@ -171,7 +171,7 @@ def _things(turns: Sequence[dict[str, str]]) -> list[_Thing]:
         made = turn["role"] == "assistant"
         asked = asked if made else " ".join(turn["content"].split())
         for path in named(turn["content"]):
-            if path not in found and len(path) <= _LONGEST_PATH:
+            if path not in found and len(path) <= _LONGEST_PATH and (own_path(path) or modality(path)):
                 found[path] = _Thing(path, number, made, asked)
     return list(found.values())
 

@@ -22,41 +22,58 @@ LONGEST_WORD = 2_048
 WORD = re.compile(r"[A-Za-z0-9_./:%~@?&=#+$\\…-]+")
 """What a path or a URL is made of; all else ends it."""
 
-_OWN = re.compile(rf"(?<![\w.-])/(?:{'|'.join(FOLDERS)})/(?=[\w.-]*\w)[\w.…-]+", re.ASCII)
-_BARE_OWN = re.compile(rf"(?:public/)?(?:{'|'.join(FOLDERS)})/[\w…-][\w.…-]*\.\w{{1,8}}", re.ASCII)
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://\S|//\w")
 _TAIL = ".:?&=#+$_~…\\-"
-"""What may stand behind a path or URL without being part of it."""
+_OWN = rf"/(?:{'|'.join(FOLDERS)})/(?=[\w.…-]*\w)[\w.…-]+"
+_OWN_PATH = re.compile(rf"(?<![\w.-]){_OWN}", re.ASCII)
+_BARE_OWN = re.compile(
+    rf"/?public{_OWN}|(?:{'|'.join(FOLDERS)})/[\w…-][\w.…-]*\.\w{{1,8}}",
+    re.ASCII,
+)
+_SCHEME = re.compile(r"(?i)(javascript|vbscript|data|blob|file):(?=\w)")
+_URL = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]{0,30}:[/\\]{2,}(?=[\w\[])|(?<![\w+.-])(?i:https?|ftp|wss?):[/\\]*(?=\w)"
+    r"|(?<![\w/\\]):?[/\\]{2,}(?=[\w-]+\.)"
+)
+
+
+def parted(word: str) -> tuple[str, str]:
+    """A run without what merely stands behind it, and that."""
+    core = word.rstrip(_TAIL)
+    return core, word[len(core) :]
 
 
 def words(text: str) -> Iterator[str]:
     """The runs of a text that a path or a URL may be made of, without what merely stands behind them."""
     for run in WORD.finditer(text):
         for start in range(0, len(run[0]), LONGEST_WORD):
-            if word := run[0][start : start + LONGEST_WORD].rstrip(_TAIL):
+            if word := parted(run[0][start : start + LONGEST_WORD])[0]:
                 yield word
 
 
 def named(text: str) -> Iterator[str]:
-    """The files a text names, in its order: what this server serves, and what has the ending of a file."""
+    """The files and URLs that a text names, in its order."""
     for word in words(text):
-        if "/" not in word and "." not in word:
-            continue
-        start = next((found.start() for found in (_URL.search(word), _OWN.search(word)) if found), 0)
-        name = word[start:]
-        if own_path(name) or modality_of(name):
-            yield name
+        if "/" in word or "." in word:
+            name = word[begin(word) :]
+            if own_path(name) or is_url(name) or modality_of(name):
+                yield name
+
+
+def begin(word: str) -> int:
+    """Where in a run the first URL or path on this server begins; 0 where it has neither."""
+    found = (_URL.search(word), _OWN_PATH.search(word))
+    return min((match.start() for match in found if match), default=0)
 
 
 def own_path(name: str) -> str | None:
     """The path on this server that a path or URL names by its form, None where it has another one."""
     path = name
     if is_url(name):
-        path = "/" + _split(name).lstrip("/")
+        path = "/" + _path(name).lstrip("/")
     elif _BARE_OWN.fullmatch(name):
-        path = "/" + name.removeprefix("public/")
+        path = "/" + name.lstrip("/")
     path = path.replace("/public/", "/", 1) if path.startswith("/public/") else path
-    return path if _OWN.fullmatch(path) else None
+    return path if _OWN_PATH.fullmatch(path) else None
 
 
 def is_url(name: str) -> bool:
@@ -64,10 +81,22 @@ def is_url(name: str) -> bool:
     return _URL.match(name) is not None
 
 
+def bare(url: str) -> str:
+    """A URL without its scheme and slashes, so that no client opens it."""
+    while (shorter := _URL.sub("", url)) != url:
+        url = shorter
+    return schemeless(url)
+
+
+def schemeless(text: str) -> str:
+    """A text in which no scheme that runs or holds something stands."""
+    return _SCHEME.sub(r"\1 ", text)
+
+
 def host(url: str) -> str:
     """The host that a URL names, empty where it cannot be read."""
     try:
-        return (urlsplit(url).hostname or "").rstrip(".")
+        return (urlsplit(url.lstrip(":")).hostname or "").rstrip(".").lower()
     except ValueError:
         return ""
 
@@ -79,8 +108,8 @@ def modality(name: str) -> Modality | None:
     return modality_of(path) or FOLDERS.get(folder)
 
 
-def _split(url: str) -> str:
+def _path(url: str) -> str:
     try:
-        return urlsplit(url).path
+        return urlsplit(url.lstrip(":")).path
     except ValueError:
         return ""

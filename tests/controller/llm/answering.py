@@ -24,7 +24,9 @@ CLIENT = {
 }
 """The patterns by which the web client of HuggingGPT finds files in an answer."""
 
-OUTSIDE = re.compile(r"(?:https?:)?//(?!localhost\b)|!\[|<img|javascript:|data:", re.IGNORECASE)
+OUTSIDE = re.compile(
+    r"(?:https?:)?[/\\]{2}(?=[\w-]+\.)|!\[|<img|(?<![\w/])(?:javascript|data):\w", re.IGNORECASE
+)
 """What a client would load, open or run."""
 
 ATTACKS = (
