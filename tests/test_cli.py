@@ -48,7 +48,7 @@ def test_plan_of_many_lines(tmp_path: Path) -> None:
     lines = [{"id": "a", "user_request": "Transcribe talk.wav"}, {"id": "b", "user_request": "Hello!"}]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     done = command_line("plan", "--jsonl", "in.jsonl", "out.jsonl", "--json", folder=tmp_path)
-    assert _json(done) == {"planned": 2, "out": "out.jsonl"}
+    assert _json(done) == {"planned": 2, "failed": 0, "out": "out.jsonl"}
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["id"] for row in rows] == ["a", "b"]
     assert rows[0]["plan"][0]["task"] == "automatic-speech-recognition"

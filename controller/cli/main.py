@@ -12,12 +12,12 @@ import signal
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
-from controller.errors import ControllerError, RequestError
+from controller.errors import ControllerError, PlanError, RequestError
 from controller.settings import Settings, load
 from model_catalog.errors import HuggingGPTError
 
@@ -99,7 +99,7 @@ def up(
             )
             for name, reason in server.failed.items():
                 console.print(f"{name} did not become ready: {reason}", style="yellow", markup=False)
-            _keys(settings, console)
+            console.print(f"brain      {_brain(settings)}", markup=False)
             console.print(
                 'Try: hugginggpt ask "Read the text in /examples/sign.png aloud"; Ctrl-C stops.', markup=False
             )
@@ -121,11 +121,17 @@ def _ray() -> str:
     return "ray" if shutil.which("ray") else str(Path(sys.executable).parent / "ray")
 
 
-def _keys(settings: Settings, console: Console) -> None:
-    if settings.openai_api_key is not None:
-        console.print(
-            "[yellow]OPENAI_API_KEY is set, but this release plans with the embedded brain alone.[/]"
-        )
+def _brain(settings: Settings) -> str:
+    """Who plans and who answers."""
+    from controller.endpoints import endpoint
+
+    planner, responder = endpoint(settings, "planner"), endpoint(settings, "responder")
+    if planner is None and responder is None:
+        return "embedded brain (with an LLM endpoint set, that one plans and answers)"
+    plans, answers = (
+        f"{asked.model} at {asked.host}" if asked else "the embedded brain" for asked in (planner, responder)
+    )
+    return f"{plans} plans and answers" if plans == answers else f"{plans} plans, {answers} answers"
 
 
 @app.command()
@@ -225,6 +231,10 @@ def plan(
             show_default=False,
         ),
     ] = None,
+    brain: Annotated[
+        Literal["embedded", "llm"],
+        typer.Option(help="Who plans: the embedded brain, which costs nothing, or the LLM of the settings."),
+    ] = "embedded",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -235,13 +245,15 @@ def plan(
     if (request is None) == (jsonl is None):
         raise RequestError("Give either a request or --jsonl IN OUT.")
     if jsonl is not None:
-        count = plan_lines(*jsonl, settings.max_tasks)
+        count, reasons = plan_lines(*jsonl, brain, settings)
         if as_json:
-            _print({"planned": count, "out": str(jsonl[1])})
+            _print({"planned": count, "failed": len(reasons), "out": str(jsonl[1])})
         else:
             _console().print(f"{count} plans written to {jsonl[1]}", soft_wrap=True)
+        if reasons:
+            raise PlanError(f"{len(reasons)} requests have no plan; the first: {reasons[0]}")
         return
-    plan_one(_typed(request or ""), settings.max_tasks, _console(), as_json)
+    plan_one(_typed(request or ""), brain, settings, _console(), as_json)
 
 
 @app.command()

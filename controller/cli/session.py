@@ -53,11 +53,14 @@ def connected(
 
 
 def _needed(settings: Settings, request: str, files: Sequence[Path]) -> tuple[str, ...]:
-    """The models that can serve the tasks of a request; empty, which means all, where it plans none."""
+    """The models that can serve the tasks of a request; empty, which means all, where nobody can foresee."""
     from controller.app import catalog, chosen
+    from controller.endpoints import endpoint
     from controller.plan import Plan
     from controller.rules.planner import EmbeddedPlanner
 
+    if endpoint(settings, "planner") is not None:
+        return ()
     attachments = tuple(Attachment(path=f"/files/{file.name}", modality=_modality(file)) for file in files)
     asked = Request(messages=(Message(role="user", content=request),), attachments=attachments)
 

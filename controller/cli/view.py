@@ -13,6 +13,7 @@ from controller.events import (
     Event,
     PlanDone,
     PlanTask,
+    RunCreated,
     RunFailed,
     TaskChosen,
     TaskDone,
@@ -50,10 +51,13 @@ class View:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._tasks: dict[int, str] = {}
+        self._brain = ""
 
     def show(self, event: Event) -> None:
         """Print what an event tells; most events need one line."""
         match event:
+            case RunCreated():
+                self._brain = event.brain
             case PlanTask():
                 self._tasks[event.task["id"]] = event.task["task"]
             case PlanDone():
@@ -73,7 +77,7 @@ class View:
 
     def _plan(self, event: PlanDone) -> None:
         if event.plan:
-            self._console.print(graph(event.plan))
+            self._console.print(graph(event.plan, self._brain))
         for note in event.notes:
             self._line((f"  {note}", "dim"))
         for fault in event.left_out:
@@ -95,9 +99,10 @@ class View:
         self._console.print(line, soft_wrap=True)
 
 
-def graph(plan: Sequence[dict[str, object]]) -> Tree:
+def graph(plan: Sequence[dict[str, object]], brain: str = "") -> Tree:
     """A plan as a tree: each task under the last one that it waits for, with its own arguments."""
-    tree = Tree(Text("plan", style="bold"))
+    by = (f"  by {_harmless(brain)}", "dim") if brain else ""
+    tree = Tree(Text.assemble(("plan", "bold"), by))
     branches: dict[int, Tree] = {}
     for task in plan:
         dep, args, task_id = task["dep"], task["args"], task["id"]

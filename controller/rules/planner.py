@@ -27,8 +27,12 @@ def plan_text(
 
 def guess(text: str) -> list[Draft]:
     """The raw tasks of a request, mere talk being a conversation."""
-    talk: Draft = {"task": "conversational", "id": 0, "dep": [-1], "args": {"text": text}}
-    return plan_text(text) or [talk]
+    return plan_text(text) or [talk(text)]
+
+
+def talk(text: str) -> Draft:
+    """The raw task of mere talk."""
+    return {"task": "conversational", "id": 0, "dep": [-1], "args": {"text": text}}
 
 
 class EmbeddedPlanner:

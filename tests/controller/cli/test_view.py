@@ -133,7 +133,7 @@ def test_a_run_is_shown_line_by_line() -> None:
         AnswerDelta(run="r", text="left to the caller"),
         RunDone(run="r", answer="left to the caller"),
     ) == [
-        "plan",
+        "plan  by x",
         "└── 0 fill-mask  text='a'",
         "  mended",
         "  left out mind-reading: why",
