@@ -19,7 +19,6 @@ from deployments.llm.errors import (
     LlmLengthError,
     LlmRefusedError,
     LlmTimeoutError,
-    LlmUnavailableError,
 )
 from deployments.llm.thoughts import Thoughts
 
@@ -83,6 +82,7 @@ class Llm:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._http, self._client = _connected(endpoint)
+        self._headers = _headers(endpoint)
         self._places = asyncio.Semaphore(endpoint.concurrency)
         self._dialect = Dialect()
 
@@ -186,7 +186,7 @@ class Llm:
         """One request, up to the first chunk that says something."""
         messages: Any = [dict(message) for message in call.messages]
         source: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
-            model=self.endpoint.model, messages=messages, stream=True, **extras
+            model=self.endpoint.model, messages=messages, stream=True, extra_headers=self._headers, **extras
         )
         try:
             call.request = failures.request_id(source.response.headers)
@@ -228,7 +228,7 @@ class Llm:
         except TimeoutError:
             failed = LlmTimeoutError(self._late("went on with no token"))
         except Exception as error:  # the client's, which hold the request with its key
-            failed = failures.failure(error, self.endpoint)
+            failed = failures.failure(error, self.endpoint, begun=True)
         if call.finish:
             return None  # the answer is whole; only the count of tokens is missing
         raise failed
@@ -279,7 +279,7 @@ class Llm:
                 "take a model with a longer context."
             )
         if not call.finish:
-            raise LlmUnavailableError(f"The LLM endpoint {host} broke its answer off; try again.")
+            raise failures.cut(self.endpoint)
 
     def _late(self, what: str) -> str:
         return (
@@ -317,14 +317,19 @@ def _connected(endpoint: Endpoint) -> "tuple[httpx2.AsyncClient, AsyncOpenAI]":
             max_retries=0,
             http_client=http,
         )
-    headers: dict[str, Any] = {} if secret else {"Authorization": openai.Omit()}
     return http, openai.AsyncOpenAI(
         base_url=endpoint.address,
         api_key=secret or "none",
         max_retries=0,
         http_client=http,
-        default_headers=headers,
     )
+
+
+def _headers(endpoint: Endpoint) -> dict[str, Any]:
+    """What is said with each request: nothing, but that no key is sent where there is none."""
+    import openai
+
+    return {} if endpoint.secret else {"Authorization": openai.Omit()}
 
 
 async def _saying(source: "AsyncStream[ChatCompletionChunk]") -> Any:

@@ -19,14 +19,15 @@ from deployments.llm.errors import (
     LlmUnavailableError,
 )
 
+_NO_STREAM = (ValueError, ConnectionError)
 _SAID = 300  # characters told of an endpoint's words
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 8.0
 _REQUEST_IDS = ("x-request-id", "apim-request-id", "x-ms-request-id", "request-id")
 
 
-def failure(error: Exception, endpoint: Endpoint) -> LlmError:
-    """An exception of the client as one of ours."""
+def failure(error: Exception, endpoint: Endpoint, begun: bool = False) -> LlmError:
+    """An exception of the client as one of ours; ``begun`` says whether the answer had."""
     import openai
 
     where = f"The LLM endpoint {endpoint.host}"
@@ -36,16 +37,25 @@ def failure(error: Exception, endpoint: Endpoint) -> LlmError:
         return LlmTimeoutError(
             f"{where} did not take the connection in time; look at the network and its address."
         )
+    if begun and isinstance(error, openai.APIConnectionError):
+        return cut(endpoint)
     if isinstance(error, openai.APIConnectionError):
         return LlmUnavailableError(
             f"{where} cannot be reached, or broke the connection off; look at the network and its address."
         )
     if isinstance(error, openai.APIError):
         return _broken(error, endpoint, where)
-    return LlmUnavailableError(
-        f"{where} sent what is no stream of chat completions ({type(error).__name__}); its address must be "
-        "that below which /chat/completions lies, such as https://llm.example.org/v1."
-    )
+    if isinstance(error, _NO_STREAM):
+        return LlmUnavailableError(
+            f"{where} sent what is no stream of chat completions ({type(error).__name__}); its address must "
+            "be that below which /chat/completions lies, such as https://llm.example.org/v1."
+        )
+    return LlmUnavailableError(f"{where} could not be asked: the client met a {type(error).__name__}.")
+
+
+def cut(endpoint: Endpoint) -> LlmError:
+    """An answer that ended in its middle."""
+    return LlmUnavailableError(f"The LLM endpoint {endpoint.host} broke its answer off; try again.")
 
 
 def _refused(error: Any, endpoint: Endpoint, where: str) -> LlmError:
@@ -123,6 +133,8 @@ def pause(error: Exception, tries: int) -> float | None:
         told = _told_pause(headers)
         if told is not None:
             return told
+    elif not isinstance(error, (openai.APIError, *_NO_STREAM)):
+        return None
     longest: float = min(_FIRST_PAUSE_S * 2**tries, _LONGEST_PAUSE_S)
     return longest * random.uniform(0.75, 1)  # noqa: S311 - spreads askers
 

@@ -94,6 +94,7 @@ class ScriptedEndpoint:
     Attributes:
         requests: every request so far, refused ones too.
         most_at_once: how many answers were written at the same time at most.
+        connections: how many were opened.
 
     """
 
@@ -120,6 +121,7 @@ class ScriptedEndpoint:
         self.refuses: dict[str, Reply] = {name: REFUSALS[name] for name in NEVER} | dict(own)
         self.requests: list[Asked] = []
         self.most_at_once = 0
+        self.connections = 0
         self._at_once = 0
         self._queue: deque[Answer] = deque()
         self._answer: Callable[[Asked], Answer] | None = None
@@ -200,6 +202,7 @@ class ScriptedEndpoint:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
+        self.connections += 1
         wire = Wire(reader, writer)
         try:
             while (request := await wire.request()) is not None:
