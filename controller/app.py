@@ -7,18 +7,18 @@ from ray.serve.config import BackpressureConfig
 from starlette.types import ASGIApp
 
 from controller.api.app import Backend, build
+from controller.brain import brain
 from controller.controller import Controller
 from controller.endpoints import endpoint
 from controller.errors import SettingsError
 from controller.handles import ServeExperts, ServeStore
 from controller.metrics import Metrics
-from controller.responder import EmbeddedResponder
-from controller.rules.planner import EmbeddedPlanner
 from controller.selector import Selector
 from controller.settings import Settings
 from deployments import fleet, placing
 from deployments.errors import FleetError
 from deployments.llm.card import llm_card
+from deployments.llm.endpoint import Endpoint
 from deployments.media import Limits
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
@@ -29,12 +29,27 @@ from model_catalog.errors import CatalogError
 class Ingress:
     """The HTTP doors and the controller, in one deployment: a hop less for every request."""
 
-    async def __init__(self, settings: Settings, catalog: Catalog) -> None:  # type: ignore[misc]
-        """Build the controller; experts that come later are told by ``refresh``."""
+    async def __init__(  # type: ignore[misc]
+        self,
+        settings: Settings,
+        catalog: Catalog,
+        planner: Endpoint | None = None,
+        responder: Endpoint | None = None,
+    ) -> None:
+        """Build the controller; experts that come later are told by ``refresh``.
+
+        Args:
+            settings: the settings, without keys.
+            catalog: what may be deployed.
+            planner: the LLM that plans, with its key; None for the embedded brain.
+            responder: the LLM that answers, with its key; None for the embedded brain.
+
+        """
+        thinking = brain(planner, responder, settings.run_seconds)
         self._controller = Controller(
             settings,
-            EmbeddedPlanner(),
-            EmbeddedResponder(),
+            thinking.planner,
+            thinking.responder,
             Selector(catalog, settings.top_k),
             ServeExperts(catalog),
             Metrics(),
@@ -134,7 +149,12 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
         health_check_period_s=fleet.HEALTH_PERIOD_S,
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=settings.run_seconds,
-    ).bind(settings.public().model_copy(update={"experts": tuple(card.id for card in experts)}), known)
+    ).bind(
+        settings.public().model_copy(update={"experts": tuple(card.id for card in experts)}),
+        known,
+        endpoint(settings, "planner"),
+        endpoint(settings, "responder"),
+    )
     return [
         serve.RunTarget(artifacts, name=fleet.ARTIFACTS, route_prefix=None),
         *fleet.targets(experts, held, settings.huggingface_access_token, endpoint(settings, "expert")),

@@ -1,0 +1,101 @@
+"""Brains: who plans and who answers, by the settings; the embedded one steps in where an LLM fails."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from controller.llm.planner import LlmPlanner
+from controller.llm.responder import LlmResponder
+from controller.plan import Plan
+from controller.planner import Offers, Planner, RawTask, Reply
+from controller.request import Request
+from controller.responder import EmbeddedResponder, Responder
+from controller.rules.planner import EmbeddedPlanner
+from controller.streams import closing, following
+from deployments.llm.client import Llm, Usage
+from deployments.llm.endpoint import Endpoint
+from deployments.llm.errors import LlmError, LlmRefusedError, LlmTimeoutError, LlmUnavailableError
+
+PATIENCE = 0.5
+"""The part of a run's time after which an LLM that has planned nothing is no longer waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brain:
+    """What plans and what answers."""
+
+    planner: Planner
+    responder: Responder
+
+
+def brain(planner: Endpoint | None, responder: Endpoint | None, run_seconds: float) -> Brain:
+    """The brain of a controller: LLMs where there are endpoints, else rules.
+
+    Args:
+        planner: where the LLM that plans is asked.
+        responder: where the LLM that answers is asked.
+        run_seconds: the time of a whole run.
+
+    """
+    models = {endpoint: Llm(endpoint) for endpoint in (planner, responder) if endpoint is not None}
+    return Brain(
+        Guarded(LlmPlanner(models[planner]), run_seconds * PATIENCE) if planner else EmbeddedPlanner(),
+        LlmResponder(models[responder]) if responder else EmbeddedResponder(),
+    )
+
+
+class Guarded:
+    """A planner over an LLM; where it fails before it has planned a task, the embedded brain plans.
+
+    A model that refuses is not gone around: its refusal is the answer.
+    """
+
+    streamed = True
+
+    def __init__(self, first: Planner, patience_s: float, then: Planner | None = None) -> None:
+        """Guard a planner.
+
+        Args:
+            first: the planner over an LLM.
+            patience_s: how long its first task may take.
+            then: what plans where it fails; the embedded planner by default.
+
+        """
+        self.name = first.name
+        self._first = first
+        self._then = then or EmbeddedPlanner()
+        self._patience_s = patience_s
+
+    async def plan(
+        self, request: Request, offers: Offers, plan: Plan, usage: Usage | None = None
+    ) -> AsyncGenerator[RawTask | Reply]:
+        """See ``Planner``."""
+        begun = False
+        try:
+            async with closing(self._first.plan(request, offers, plan, usage)) as steps:
+                while (step := await self._next(steps, begun)) is not None:
+                    begun = True
+                    yield step
+            if begun or plan.faults:
+                return
+            raise LlmUnavailableError("It planned nothing and said nothing.")
+        except LlmError as error:
+            if begun or isinstance(error, LlmRefusedError):
+                raise
+            told = f"The {self._then.name} planned this, since {self.name} could not: {error.message}"
+            plan.remarks.append(told)
+        async for step in self._then.plan(request, offers, plan, usage):
+            yield step
+
+    async def _next(self, steps: AsyncGenerator[RawTask | Reply], begun: bool) -> RawTask | Reply | None:
+        """The next step, None after the last.
+
+        Raises:
+            LlmTimeoutError: the first one did not come in time.
+
+        """
+        if begun:
+            return await anext(steps, None)
+        try:
+            return await following(steps, self._patience_s)
+        except TimeoutError:
+            raise LlmTimeoutError(f"It planned nothing within {self._patience_s:g} s.") from None
