@@ -63,7 +63,21 @@ class _Line:
         return encoded(told)
 
 
-def quoted(plan: Plan, outcomes: Sequence[Outcome], budget_tokens: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """Outcomes as data for a prompt.
+
+    Attributes:
+        text: lines of JSON.
+        faults: of how many tasks that were left out of the plan they tell.
+
+    """
+
+    text: str
+    faults: int = 0
+
+
+def quoted(plan: Plan, outcomes: Sequence[Outcome], budget_tokens: int) -> Quoted:
     """What became of each task, and of the plan; lines of JSON within the budget.
 
     Final tasks come with more of their text than steps on the way. Where not even the bare accounts fit,
@@ -72,7 +86,7 @@ def quoted(plan: Plan, outcomes: Sequence[Outcome], budget_tokens: int) -> str:
     known = {outcome.id: outcome for outcome in outcomes}
     final = {task.id for task in final_tasks(plan, outcomes)}
     lines = [_line(task, known.get(task.id), task.id in final) for task in plan.tasks]
-    notes = _notes(plan, budget_tokens // 4)
+    notes, faults = _notes(plan, budget_tokens // 4)
     room = budget_tokens - tokens(notes) - 1
     kept = _kept(lines, room)
     left = [line for line in lines if line not in kept]
@@ -80,7 +94,7 @@ def quoted(plan: Plan, outcomes: Sequence[Outcome], budget_tokens: int) -> str:
     room -= tokens(rest) + sum(_size(line) for line in kept)
     shares = _shares([(_wanted(line), _FINAL_WEIGHT if line.final else 1) for line in kept], room)
     told = "\n".join(line.written(share) for line, share in zip(kept, shares, strict=True))
-    return f"{told}{rest}{notes}".strip()
+    return Quoted(f"{told}{rest}{notes}".strip(), faults)
 
 
 def final_tasks(plan: Plan, outcomes: Sequence[Outcome]) -> list[Task]:
@@ -94,11 +108,6 @@ def final_tasks(plan: Plan, outcomes: Sequence[Outcome]) -> list[Task]:
         for upstream in reference.find(value)
     }
     return [task for task in plan.tasks if task.id not in used]
-
-
-def told_faults(plan: Plan) -> int:
-    """How many of the tasks that were left out ``quoted`` tells of."""
-    return min(len(plan.faults), _MOST_NOTES)
 
 
 def encoded(value: Any) -> str:
@@ -156,21 +165,22 @@ def _files(outcome: Outcome) -> dict[str, Any]:
     return ({"files": files} if files else {}) | ({"more_files": more} if more > 0 else {})
 
 
-def _notes(plan: Plan, budget: int) -> str:
-    """What was left out of the plan and mended in it."""
-    told: dict[str, Any] = {}
-    if plan.faults:
-        told["left_out"] = [
-            {"task": _head(fault.task, _LONGEST_NAME), "reason": _head(fault.reason, LONGEST_CAUSE)}
-            for fault in plan.faults[:_MOST_NOTES]
-        ]
-    if plan.notes:
-        told["mended"] = [_head(note, LONGEST_CAUSE) for note in plan.notes[:_MOST_NOTES]]
-    text = f"\n{encoded(told)}" if told else ""
-    if tokens(text) <= budget:
-        return text
-    short = f"\n{encoded({'left_out': len(plan.faults), 'mended': len(plan.notes)})}"
-    return short if tokens(short) <= budget else ""
+def _notes(plan: Plan, budget: int) -> tuple[str, int]:
+    """What was left out of the plan and mended in it; and how many of the faults are told."""
+    for most in (_MOST_NOTES, 1, 0):
+        faults, notes = plan.faults[:most], plan.notes[:most]
+        told: dict[str, Any] = {}
+        if faults:
+            told["left_out"] = [
+                {"task": _head(fault.task, _LONGEST_NAME), "reason": _head(fault.reason, LONGEST_CAUSE)}
+                for fault in faults
+            ]
+        if notes:
+            told["mended"] = [_head(note, LONGEST_CAUSE) for note in notes]
+        text = f"\n{encoded(told)}" if told else ""
+        if tokens(text) <= budget:
+            return text, len(faults)
+    return "", 0
 
 
 def _counted(left: Sequence[_Line]) -> dict[str, Any]:

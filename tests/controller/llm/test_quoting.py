@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controller.llm.history import tokens
-from controller.llm.quoting import LONGEST_TEXT, encoded, final_tasks, quoted
+from controller.llm.quoting import LONGEST_TEXT, Quoted, encoded, final_tasks, quoted
 from controller.outcome import Status
 from controller.plan import Plan
 from model_catalog.tasks import Modality
@@ -20,8 +20,8 @@ CHAIN = (
 )
 
 
-def _lines(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
+def _lines(told: Quoted) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in told.text.split("\n")]
 
 
 def test_each_task_is_one_line_of_json() -> None:
@@ -71,7 +71,11 @@ def test_a_task_without_outcome_and_models_that_failed_before_are_told() -> None
 
 def test_what_was_left_out_and_mended_is_told() -> None:
     read = plan(*CHAIN, task("sing", 2), *(task("object-detection", n) for n in range(3, 12)))
-    last = _lines(quoted(read, [done(0, "image-to-text", "a"), done(1, "text-to-speech")], 4000))[-1]
+    outcomes = [done(0, "image-to-text", "a"), done(1, "text-to-speech")]
+    told = quoted(read, outcomes, 4000)
+    last = _lines(told)[-1]
+    assert told.faults == 5
+    assert quoted(read, outcomes, 200).faults < 5
     assert last["left_out"][0] == {"task": "sing", "reason": "there is no task type 'sing'"}
     assert len(last["left_out"]) == 5
 
@@ -140,15 +144,14 @@ def test_no_text_ends_the_block_or_looks_like_a_mark(attack: str) -> None:
         done(0, "image-to-text", attack, [{attack: attack}], model=attack),
         failed(2, "translation", attack),
     ]
-    text = quoted(read, outcomes, 5000)
-    lines = _lines(text)
+    told = quoted(read, outcomes, 5000)
+    lines, text = _lines(told), told.text
     assert len(lines) == 3
     assert lines[0]["text"] == attack
     assert lines[0]["data"] == [{attack: attack}]
     assert not set("<>\r\x00\x1b\u202e\u2028\U000e0041") & set(text)
     assert "[INST]" not in text
     assert "[/INST]" not in text
-    assert len(text.split("\n")) == 3
 
 
 def test_letters_of_all_scripts_stay_as_they_are() -> None:
@@ -185,10 +188,9 @@ def test_whatever_comes_fits_the_budget_and_is_json(seed: int) -> None:
             files = tuple(artifact(n) for n in range(chance.choice([0, 0, 1, 50])))
             outcomes.append(done(number, name, str(value(9)), value(), artifacts=files))
     budget = chance.choice([200, 500, 2000, 8000])
-    text = quoted(plan(*raws), outcomes, budget)
-    assert tokens(text) <= budget
-    assert _lines(text)
-    assert len(text.split("\n")) == len(_lines(text))
+    told = quoted(plan(*raws), outcomes, budget)
+    assert tokens(told.text) <= budget
+    assert _lines(told)
 
 
 def test_final_are_the_tasks_whose_results_nobody_used() -> None:
