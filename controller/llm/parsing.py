@@ -58,6 +58,7 @@ class PlanReader:
         self._events: list[Event] = []
         self._prose: list[str] = []  # what is no part of a plan, so far
         self._attempt: list[str] = []  # what is read as JSON now
+        self._fruitful = False  # whether that held a task
         self._reply: list[str] = []  # held until it is known whether there are tasks
         self._empty = False  # whether it is known that there are none
         self._worded = False
@@ -106,6 +107,7 @@ class PlanReader:
         self._prose.append(text[at:end])
         if found:
             self._json, self._attempt = JsonStream(self._on_value, self._on_words), []
+            self._fruitful = False
         return end
 
     def _in_json(self, stream: JsonStream, text: str, at: int) -> int:
@@ -137,7 +139,7 @@ class PlanReader:
                 self._say(self._reply)
         elif isinstance(value, Mapping) and "task" in value:
             self._write(value)
-        elif isinstance(value, list) and self.planned:
+        elif isinstance(value, list) and self._fruitful:
             self._whole = True
         elif value or not self._blank():
             self._prose += self._attempt
@@ -184,7 +186,7 @@ class PlanReader:
 
     def _add(self, event: Event) -> None:
         if not self._replied:
-            self.planned = True
+            self.planned = self._fruitful = True
             self._events.append(event)
 
     # Words without a plan -----------------------------------------------------------------------------------

@@ -185,7 +185,7 @@ class LlmPlanner:
         sent = list(repair.affordable(queue.mend(plan.faults), budget))
         if not sent and not broken:
             return
-        next_id = queue.next_id() + len(sent) if broken else None
+        next_id = queue.next_id() if broken else None
         end = repair.messages([*queue.written, *queue.waiting], sent, next_id)
         until = asyncio.get_running_loop().time() + REPAIR_S
         asking = self._steps(asked.messages(end), asked.form, reader, queue, usage, until)

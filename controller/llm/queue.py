@@ -46,9 +46,15 @@ class Queue:
         return [raw for raw, _ in self._held]
 
     def next_id(self) -> int:
-        """An id above all that were used."""
+        """An id above all that were used, or promised to a faulty task."""
         held = (written_id(raw) for raw in self.waiting)
-        used = {*self._given, *self._bad, *(task.id for task in self._plan.tasks), *held}
+        used = {
+            *self._given,
+            *self._bad,
+            *(self._mends or ()),
+            *(task.id for task in self._plan.tasks),
+            *held,
+        }
         return 1 + max((task_id for task_id in used if task_id is not None), default=-1)
 
     def take(self, events: Iterable[Event]) -> Iterator[RawTask | Reply]:
@@ -113,6 +119,8 @@ class Queue:
             if claimed is None:
                 return
             raw = claimed
+            again = written_id(raw)
+            self._held = [held for held in self._held if written_id(held[0]) != again or again is None]
         self._held.append((raw, needs(raw)))
         yield from self._ready()
 

@@ -196,7 +196,7 @@ class JsonStream:
             return end
         frame = self.frames[-1]
         named = isinstance(frame.value, dict) and frame.name is None
-        broken = text[end] in _PLAIN and any("\n" in gap for gap in self._gap)  # a comma is missing
+        broken = text[end] in _PLAIN and any(self._gap)  # a comma is missing
         if text[end] in (",:}]" if named else ",}]") or broken:
             self._add("")
             self._state = self._between
