@@ -15,7 +15,7 @@ from model_catalog.card import ModelCard
 
 _MOST_TOKENS = 1_000_000
 _WORDS_OF_TOKEN = 0.75
-_LANGUAGE = re.compile(r"\w[\w '()-]{0,59}")
+_LANGUAGE = re.compile(r"[\w'()-]{1,30}( [\w'()-]{1,30}){0,3}")  # such as Brazilian Portuguese
 _EXACT = frozenset({"summarization", "translation"})
 
 _DATA = (

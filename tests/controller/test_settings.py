@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import AliasChoices, SecretStr, ValidationError
 
+from controller import server
 from controller.errors import SettingsError
-from controller.settings import FILE, Settings, load
+from controller.settings import FILE, SECRETS, Settings, load
 
 KEY = "sk-very-secret-0123456789"
 
@@ -18,10 +19,7 @@ KEY = "sk-very-secret-0123456789"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory without settings, and an environment without any."""
     for name in os.environ:
-        if name.upper().startswith("HUGGINGGPT_") or name.upper() in (
-            "OPENAI_API_KEY",
-            "HUGGINGFACE_ACCESS_TOKEN",
-        ):
+        if name.upper().startswith(("HUGGINGGPT_", "OPENAI_", "AZURE_OPENAI_", "HUGGINGFACE_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -152,6 +150,34 @@ def test_a_public_copy_holds_no_key_and_can_travel(monkeypatch: pytest.MonkeyPat
     assert made.openai_api_key is not None, "the original keeps it"
 
 
+def test_every_key_is_a_secret_and_is_kept_from_rays_processes() -> None:
+    keys = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
+    assert keys == set(SECRETS)
+    values: dict[str, Any] = {name: SecretStr(f"{KEY}-{name}") for name in keys}
+    everything = Settings(**values)
+    assert KEY not in repr(everything)
+    assert KEY not in everything.model_dump_json()
+    assert KEY.encode() not in pickle.dumps(everything.public())
+    named = {next((alias for alias in _aliases(name)), f"HUGGINGGPT_{name}").upper() for name in keys}
+    assert named == set(server.KEYS)
+
+
+def _aliases(name: str) -> list[str]:
+    alias = Settings.model_fields[name].validation_alias
+    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
+
+
+@pytest.mark.parametrize("name", [*SECRETS, "openai_base_url", "azure_openai_endpoint", "openai_api_version"])
+def test_what_clients_of_openai_read_has_the_same_name_here(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = "https://llm.example.org/v1"
+    prefix = "HUGGINGGPT_" if name.startswith(("planner", "responder", "expert")) else ""
+    monkeypatch.setenv(f"{prefix}{name.upper()}", value)
+    found = getattr(load(), name)
+    assert (found.get_secret_value() if isinstance(found, SecretStr) else found) == value
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
@@ -222,6 +248,17 @@ def test_nothing_else_may(host: str, folder: Path, monkeypatch: pytest.MonkeyPat
         ("inference_endpoint", "https://[x"),
         ("inference_endpoint", "https://models.example.org/?a=b"),
         ("inference_endpoint", "https://models.example.org/a b"),
+        ("openai_base_url", "llm.example.org"),
+        ("azure_openai_endpoint", "https://llm.example.org?a=b"),
+        ("planner_base_url", "ftp://llm.example.org"),
+        ("responder_base_url", "https://me:secret@llm.example.org"),
+        ("expert_base_url", "https://"),
+        ("brain", "human"),
+        ("llm_timeout_s", 0),
+        ("llm_retries", 11),
+        ("llm_concurrency", 0),
+        ("llm_context_tokens", 1),
+        ("llm_reasoning_effort", "Very much"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(name: str, value: Any) -> None:
