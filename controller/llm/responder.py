@@ -114,10 +114,11 @@ class LlmResponder:
         """The rules, the conversation, and the results as a part of its last message."""
         context = self._llm.endpoint.context_tokens
         room = context - min(_MOST_ANSWER, context // 4) - tokens(self._system) - FRAME
-        room -= tokens(self._results.template)
+        number = secrets.token_hex(4)
+        room -= tokens(self._results.substitute(number=number, results=""))
         told = quoted(plan, outcomes, min(_MOST_RESULTS, room * 2 // _ROOM))
         conversation = fitted(request, min(_MOST_HISTORY, room - tokens(told.text)))
-        block = self._results.substitute(number=secrets.token_hex(4), results=told.text)
+        block = self._results.substitute(number=number, results=told.text)
         conversation[-1]["content"] += block
         return [{"role": "system", "content": self._system}, *conversation], told
 

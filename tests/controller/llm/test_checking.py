@@ -153,10 +153,10 @@ def test_what_is_not_true_is_mended(text: str, said: str | None) -> None:
     answer = _checked([text])
     if said is not None:
         assert answer == said
-    _harmless(answer, _files())
+    harmless(answer, _files())
 
 
-def _harmless(answer: str, files: Files) -> None:
+def harmless(answer: str, files: Files) -> None:
     """Every file that a client would find exists; nothing is loaded from elsewhere."""
     for pattern in CLIENT.values():
         for flags in (0, re.ASCII):
@@ -172,7 +172,7 @@ def _harmless(answer: str, files: Files) -> None:
 def test_what_comes_before_a_path_does_not_run_into_it() -> None:
     answer = _checked([f"owner/painter.v1 made {PICTURE} and and/or {SOUND} in .png"])
     assert answer == f"owner/painter.v1 made `{PICTURE}` and and/or `{SOUND}` in .png"
-    _harmless(answer, _files())
+    harmless(answer, _files())
     assert _checked([f"It is: {PICTURE}, {SOUND} and {EARLIER}"]).endswith(f" and `{EARLIER}`")
 
 
@@ -247,7 +247,7 @@ def test_any_text_in_any_pieces_gives_one_harmless_answer(seed: int) -> None:
     chance = random.Random(seed)
     text = "".join(chance.choices(PARTS, k=chance.choice([2, 5, 10, 30])))
     answer = _checked([text])
-    _harmless(answer, _files())
+    harmless(answer, _files())
     for _ in range(3):
         assert _checked(_pieces(text, chance)) == answer
     assert _checked(text) == answer
