@@ -50,8 +50,9 @@ format: $(READY) ## Write the code in the house's style.
 	$(BIN)/ruff format .
 
 .PHONY: bench
-bench: $(READY) ## Measure against a bare Ray Serve chain, and against models called directly.
+bench: $(READY) ## Measure against a bare Ray Serve chain, other schedules, and models called directly.
 	$(BIN)/python -m benchmarks.chain
+	$(BIN)/python -m benchmarks.brain
 	$(BIN)/python -m benchmarks.batching
 
 .PHONY: wheel

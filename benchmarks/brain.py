@@ -15,8 +15,10 @@ A task object takes 50 tokens, a selection 40, an answer 50. The time is that to
 import argparse
 import asyncio
 import json
+import logging
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -231,11 +233,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1, help="seconds an expert takes")
     options = parser.parse_args()
     known = Catalog(cards(options.seconds))
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         serve.start(proxy_location="Disabled")
         fleet.deploy(list(known))
-        with ScriptedEndpoint(script, rate=options.rate) as endpoint:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            ScriptedEndpoint(script, rate=options.rate) as endpoint,
+        ):
+            serve.run(fleet.artifacts_app(folder), name=fleet.ARTIFACTS, route_prefix=None)
             found = asyncio.run(_measure(endpoint.url, known, options.rounds))
     finally:
         serve.shutdown()
