@@ -13,6 +13,8 @@ from controller.errors import SettingsError
 from controller.settings import Settings
 from deployments import fleet
 from deployments.errors import FleetError
+from deployments.llm.card import llm_card
+from deployments.llm.endpoint import Endpoint
 from deployments.placing import runs_elsewhere
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
@@ -20,6 +22,7 @@ from model_catalog.errors import UnknownModelError
 from tests.support.cluster import write_cards
 
 TOKEN = SecretStr("hf_very_secret_0123456789")
+KEY = SecretStr("sk-very-secret-0123456789")
 HERE = ModelCard(id="acme/here", tasks=("summarization",), runner="textrank")
 AWAY = ModelCard(id="acme/away", tasks=("text-to-image",), requires=("no_such_module",), gpu=1)
 NEITHER = ModelCard(id="acme/neither", tasks=("mask-generation",), library="x")
@@ -132,10 +135,60 @@ def test_experts_get_the_token_and_the_controller_does_not(
         given, _, token = taken.arguments(fleet.app_name(card))
         assert given == known.get(card.id)
         assert token is (TOKEN if card.id == AWAY.id else None), "only where the Hub is asked"
-    public, catalog = taken.arguments(fleet.CONTROLLER)
+    public, catalog, planner, responder = taken.arguments(fleet.CONTROLLER)
+    assert (planner, responder) == (None, None)
     assert public.huggingface_access_token is None
     assert runs_elsewhere(catalog.get(AWAY.id)), "the controller offers what is deployed"
     assert TOKEN.get_secret_value() not in repr(taken.apps)
+
+
+def test_a_configured_llm_is_an_expert_of_the_catalog_and_is_deployed(
+    cards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = _fleet(monkeypatch)
+    asked = {"openai_base_url": "https://llm.example.org/v1", "openai_api_key": KEY, "model": "tiny"}
+    settings = _settings(cards, "huggingface", experts=(HERE.id, AWAY.id), **asked)
+    known = app.catalog(settings)
+    llm = known.get("llm/tiny")
+    assert (llm.runner, llm.cpus, llm.gpu) == ("llm", 0, 0), "it is not moved elsewhere"
+    assert llm in known.cards_for("summarization")
+    ready, _ = app.install(settings)
+    assert [card.id for card in ready] == [HERE.id, AWAY.id, llm.id]
+    secrets = {card.id: taken.arguments(fleet.app_name(card))[2] for card in ready}
+    assert secrets == {HERE.id: TOKEN, AWAY.id: TOKEN, llm.id: KEY}, "neither takes the other's place"
+    public, catalog, planner, responder = taken.arguments(fleet.CONTROLLER)
+    assert (planner.secret, responder.secret) == (KEY.get_secret_value(),) * 2
+    assert public.openai_api_key is None
+    assert catalog.get(llm.id) == llm
+    assert KEY.get_secret_value() not in repr(taken.apps)
+    assert KEY.get_secret_value() not in llm.model_dump_json()
+
+
+def test_a_card_of_an_llm_elsewhere_gets_no_key(cards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = _fleet(monkeypatch)
+    other = Endpoint(model="theirs", base_url="https://other.example.org/v1")
+    catalog = write_cards([llm_card(other)], cards.with_name("llm.jsonl"))
+    app.install(Settings(catalog=catalog, experts=("llm/theirs",), openai_api_key=KEY, model="mine"))
+    for name, key in (("theirs", None), ("mine", KEY)):
+        assert taken.arguments(f"text-generation--llm--{name}")[2] == key
+
+
+def test_without_an_llm_or_where_it_is_not_wanted_there_is_no_card(cards: Path) -> None:
+    for more in (
+        {},
+        {"openai_api_key": KEY, "llm_expert": False},
+        {"openai_api_key": KEY, "brain": "embedded"},
+    ):
+        settings = _settings(cards, "local", **more)
+        assert not [card for card in app.catalog(settings) if card.runner == "llm"]
+        assert not [card for card in app.chosen(settings, app.catalog(settings)) if card.runner == "llm"]
+
+
+def test_what_makes_no_endpoint_stops_it_all(cards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = _fleet(monkeypatch)
+    with pytest.raises(SettingsError, match="set HUGGINGGPT_MODEL"):
+        app.install(_settings(cards, "local", openai_base_url="https://llm.example.org/v1"))
+    assert taken.apps == ()
 
 
 def test_an_expert_that_fails_leaves_the_others(cards: Path, monkeypatch: pytest.MonkeyPatch) -> None:

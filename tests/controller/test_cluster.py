@@ -114,9 +114,16 @@ def test_a_share_and_the_token_go_along(fake: FakeRay) -> None:
     fake.applications = {fleet.CONTROLLER: object()}
     install(settings, "auto", [VADER], 0.5)
     assert [card.gpu for card in fake.cards] == [0.5]
-    assert fake.token == SecretStr("hf_x")
+    assert (fake.token, fake.llm) == (SecretStr("hf_x"), None)
     install(settings, "auto", [VADER])
     assert [card.gpu for card in fake.cards] == [0.0]
+
+
+def test_an_llm_is_added_with_its_endpoint_and_holds_no_share(fake: FakeRay) -> None:
+    fake.applications = {fleet.CONTROLLER: object()}
+    install(Settings(openai_api_key=SecretStr("sk-x"), model="tiny"), "auto", ["llm/tiny"], 0.5)
+    assert [(card.id, card.gpu) for card in fake.cards] == [("llm/tiny", 0.0)]
+    assert fake.llm == Endpoint(model="tiny", api_key=SecretStr("sk-x"))
 
 
 def test_an_expert_is_removed(fake: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:

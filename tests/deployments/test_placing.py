@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deployments import fleet
-from deployments.placing import AT_ONCE, elsewhere, movable, runs_elsewhere, servable
+from deployments.placing import AT_ONCE, asks_llm, elsewhere, movable, runs_elsewhere, servable
 from model_catalog.card import ModelCard
 
 CARD = ModelCard(
@@ -33,6 +33,12 @@ def test_a_model_elsewhere_takes_nothing_here() -> None:
     assert (card.id, card.description, card.defaults) == (CARD.id, CARD.description, CARD.defaults)
     assert (runs_elsewhere(card), runs_elsewhere(CARD)) == (True, False)
     assert ModelCard.model_validate(card.model_dump()) == card
+
+
+def test_an_llm_has_an_endpoint_of_its_own() -> None:
+    card = ModelCard(id="llm/tiny", tasks=("summarization",), runner="llm")
+    assert (asks_llm(card), asks_llm(CARD)) == (True, False)
+    assert (movable(card), servable(card), runs_elsewhere(card)) == (False, False, False)
 
 
 def test_only_what_a_service_runs_is_offered() -> None:
