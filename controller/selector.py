@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from controller.errors import NoExpertError
 from controller.outcome import Choice
 from controller.plan import Task
-from deployments.placing import runs_elsewhere
+from deployments.placing import asks_llm, runs_elsewhere
 from model_catalog.card import NO_RUNNER, ModelCard
 from model_catalog.catalog import Catalog
 
@@ -122,6 +122,8 @@ class Selector:
         usual = next(iter(task.type.wants), None)
         if task.want is None and candidates[0].yields not in (None, usual):
             reason = f"{reason}; it does {candidates[0].yields}, since no model for {usual} runs here"
+        if asks_llm(candidates[0]):
+            reason = "the language model itself, since no model for this task with known downloads runs here"
         if runs_elsewhere(candidates[0]):
             reason = f"{reason}; it is served elsewhere"
         return Selection(candidates, reason)

@@ -41,6 +41,19 @@ def test_a_model_served_elsewhere_is_said_to_be() -> None:
     assert _selector([away]).select(_task()).reason.endswith("here; it is served elsewhere")
 
 
+def test_the_language_model_is_said_to_be_one() -> None:
+    llm = ModelCard(id="llm/tiny", tasks=("summarization",), runner="llm")
+    simple = ModelCard(id="embedded/simple", tasks=("summarization",))
+    big = ModelCard(id="acme/big", tasks=("summarization",), downloads=Figure(value=1, date="2026"))
+    made = Selector(Catalog([simple, big, llm]))
+    made.fleet = Fleet(frozenset({simple.id, llm.id}))
+    selection = made.select(Task("summarization", 0, {"text": "x"}))
+    assert selection.candidates == (llm, simple)
+    assert selection.reason.startswith("the language model itself, since no model for this task")
+    made.fleet = Fleet(frozenset({simple.id, llm.id, big.id}))
+    assert made.select(Task("summarization", 0, {"text": "x"})).reason.startswith("most downloads")
+
+
 def test_the_first_by_downloads_is_taken_of_what_runs() -> None:
     selection = _selector(CARDS, {"m0", "m2", "m3", "m4"}).select(_task())
     assert _ids(selection.candidates) == ["m4", "m3", "m2"], "K are taken of those that run"
