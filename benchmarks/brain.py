@@ -29,14 +29,14 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
 
 import ray
-from controller.llm.planner import LlmPlanner
-from controller.llm.responder import LlmResponder
 from ray import serve
 
 from controller import reference
 from controller.controller import Controller
 from controller.events import RunDone
 from controller.handles import ServeExperts
+from controller.llm.planner import LlmPlanner
+from controller.llm.responder import LlmResponder
 from controller.outcome import Outcome, Status
 from controller.request import Message, Request
 from controller.selector import Selector

@@ -66,24 +66,25 @@ class Guarded:
         self._patience_s = patience_s
 
     async def plan(
-        self, request: Request, offers: Offers, plan: Plan, usage: Usage | None = None
+        self, request: Request, offers: Offers, plan: Plan, usage: Usage | None = None, run: str = ""
     ) -> AsyncGenerator[RawTask | Reply]:
         """See ``Planner``."""
-        begun = False
+        begun = replied = False
         try:
-            async with closing(self._first.plan(request, offers, plan, usage)) as steps:
+            async with closing(self._first.plan(request, offers, plan, usage, run)) as steps:
                 while (step := await self._next(steps, begun)) is not None:
-                    begun = True
+                    begun, replied = True, replied or isinstance(step, Reply)
                     yield step
             if begun or plan.faults:
                 return
             raise LlmUnavailableError("It planned nothing and said nothing.")
         except LlmError as error:
-            if begun or isinstance(error, LlmRefusedError):
+            if plan.tasks or replied or isinstance(error, LlmRefusedError):
                 raise
+            plan.retry(plan.faults)
             told = f"The {self._then.name} planned this, since {self.name} could not: {error.message}"
             plan.remarks.append(told)
-        async for step in self._then.plan(request, offers, plan, usage):
+        async for step in self._then.plan(request, offers, plan, usage, run):
             yield step
 
     async def _next(self, steps: AsyncGenerator[RawTask | Reply], begun: bool) -> RawTask | Reply | None:

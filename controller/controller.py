@@ -262,7 +262,7 @@ class Controller:
     async def _planned(self, run: _Run) -> AsyncIterator[list[Task]]:
         """The valid tasks: one by one as they are written, or all at once where planning takes no time."""
         held: list[Task] = []
-        planned = self._planner.plan(run.request, self.selector.offers, run.plan, run.usage)
+        planned = self._planner.plan(run.request, self.selector.offers, run.plan, run.usage, run.id)
         async with closing(planned) as steps:
             async for step in steps:
                 if isinstance(step, Reply):

@@ -38,7 +38,7 @@ class Planner(Protocol):
     streamed: bool
 
     def plan(
-        self, request: Request, offers: Offers, plan: Plan, usage: Usage | None = None
+        self, request: Request, offers: Offers, plan: Plan, usage: Usage | None = None, run: str = ""
     ) -> AsyncIterator[RawTask | Reply]:
         """Yield the tasks of the request, each behind those it refers to; or ``Reply`` in pieces.
 
@@ -48,6 +48,7 @@ class Planner(Protocol):
             plan: what each task is added to before the next one is asked for, so that faults can be seen,
                 and written anew (``Plan.retry``).
             usage: takes what an LLM was asked.
+            run: the run's id, for logs.
 
         """
         ...

@@ -41,6 +41,7 @@ class Told:
             "answer": self.done.answer if self.done else "",
             "files": [str(file) for file in self.files],
             "seconds": self.done.seconds if self.done else {},
+            "usage": self.done.usage if self.done else None,
         }
 
 

@@ -37,6 +37,8 @@ class _Asked:
     system: str
     form: Form
     budget: int  # tokens of the conversation
+    usage: Usage | None
+    run: str
 
     def messages(self, end: list[dict[str, str]] | None = None) -> list[dict[str, str]]:
         """The rules, the conversation as far as it fits, and the end of it."""
@@ -67,7 +69,7 @@ class LlmPlanner:
         self._cold = cold
 
     async def plan(
-        self, request: Request, offers: Offers, plan: Plan, usage: Usage | None = None
+        self, request: Request, offers: Offers, plan: Plan, usage: Usage | None = None, run: str = ""
     ) -> AsyncGenerator[RawTask | Reply]:
         """Yield the tasks as they are written, each behind those it refers to; or a reply in pieces.
 
@@ -76,12 +78,12 @@ class LlmPlanner:
             TooManyTasksError: it wrote more tasks than a plan holds.
 
         """
-        asked = self._asked(request, offers, plan.max_tasks)
+        asked = self._asked(request, offers, plan.max_tasks, usage, run)
         queue, reader = Queue(plan), PlanReader()
         failed: LlmError | None = None
         replied = False
         try:
-            async with aclosing(self._steps(asked.messages(), asked.form, reader, queue, usage)) as steps:
+            async with aclosing(self._steps(asked, asked.messages(), reader, queue)) as steps:
                 async for step in steps:
                     replied = replied or isinstance(step, Reply)
                     yield step
@@ -94,11 +96,13 @@ class LlmPlanner:
         if not plan.tasks:
             _check(plan, queue, failed)
         in_time = not isinstance(failed, LlmTimeoutError)  # asking again would take as long
-        async with aclosing(self._end(asked, queue, plan, usage, broken, in_time)) as tasks:
+        async with aclosing(self._end(asked, queue, plan, broken, in_time)) as tasks:
             async for task in tasks:
                 yield task
 
-    def _asked(self, request: Request, offers: Offers, max_tasks: int) -> _Asked:
+    def _asked(
+        self, request: Request, offers: Offers, max_tasks: int, usage: Usage | None, run: str
+    ) -> _Asked:
         context = self._llm.endpoint.context_tokens
         rules = static_prompt()
         if tokens(rules) > context // 2:
@@ -108,15 +112,15 @@ class LlmPlanner:
         now = menu(offered, self._cold(), max_tasks, budget)
         system = f"{rules}\n\n{now.text}"
         answer = min(_MOST_ANSWER, context // 4)
-        return _Asked(request, system, plan_form(now.models), context - tokens(system) - answer)
+        room = context - tokens(system) - answer
+        return _Asked(request, system, plan_form(now.models), room, usage, run)
 
     async def _steps(
         self,
+        asked: _Asked,
         messages: list[dict[str, str]],
-        form: Form,
         reader: PlanReader,
         queue: Queue,
-        usage: Usage | None,
         until: float | None = None,
     ) -> AsyncGenerator[RawTask | Reply]:
         """One call; its tasks and words as they come.
@@ -125,7 +129,9 @@ class LlmPlanner:
             LlmError: the endpoint failed, or had not ended by ``until``.
 
         """
-        answer = self._llm.stream(messages, form=form, usage=usage, options=_OPTIONS)
+        answer = self._llm.stream(
+            messages, form=asked.form, usage=asked.usage, run=asked.run, options=_OPTIONS
+        )
         async with aclosing(answer) as deltas:
             while (delta := await _next(deltas, until)) is not None:
                 for step in queue.take(reader.feed(delta)):
@@ -134,7 +140,7 @@ class LlmPlanner:
             yield step
 
     async def _end(
-        self, asked: _Asked, queue: Queue, plan: Plan, usage: Usage | None, broken: str | None, in_time: bool
+        self, asked: _Asked, queue: Queue, plan: Plan, broken: str | None, in_time: bool
     ) -> AsyncGenerator[RawTask]:
         """What is left when the first call has ended; with a second call where something is amiss.
 
@@ -142,7 +148,6 @@ class LlmPlanner:
             asked: what was asked.
             queue: holds the tasks that wait for others.
             plan: the plan so far.
-            usage: takes what the call takes.
             broken: why the plan broke off, None where it did not.
             in_time: whether there is time for a second call.
 
@@ -157,7 +162,7 @@ class LlmPlanner:
         if in_time and (broken or plan.faults):
             reader = PlanReader()
             try:
-                async with aclosing(self._again(asked, reader, queue, plan, usage, bool(broken))) as steps:
+                async with aclosing(self._again(asked, reader, queue, plan, bool(broken))) as steps:
                     async for step in steps:
                         if not isinstance(step, Reply):
                             yield step
@@ -173,7 +178,7 @@ class LlmPlanner:
         _remark(plan, what, failed)
 
     async def _again(
-        self, asked: _Asked, reader: PlanReader, queue: Queue, plan: Plan, usage: Usage | None, broken: bool
+        self, asked: _Asked, reader: PlanReader, queue: Queue, plan: Plan, broken: bool
     ) -> AsyncGenerator[RawTask | Reply]:
         """The second call: what is faulty is written anew, and what is missing is added.
 
@@ -188,7 +193,7 @@ class LlmPlanner:
         next_id = queue.next_id() if broken else None
         end = repair.messages([*queue.written, *queue.waiting], sent, next_id)
         until = asyncio.get_running_loop().time() + REPAIR_S
-        asking = self._steps(asked.messages(end), asked.form, reader, queue, usage, until)
+        asking = self._steps(asked, asked.messages(end), reader, queue, until)
         async with aclosing(asking) as steps:
             async for step in steps:
                 yield step

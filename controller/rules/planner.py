@@ -42,7 +42,7 @@ class EmbeddedPlanner:
     streamed = False
 
     async def plan(
-        self, request: Request, offers: Offers, plan: Plan, usage: Usage | None = None
+        self, request: Request, offers: Offers, plan: Plan, usage: Usage | None = None, run: str = ""
     ) -> AsyncIterator[RawTask | Reply]:
         """Yield the tasks of the request; or a reply where it is mere talk, or lacks what it speaks of."""
         if len(request.text) > _LONG:  # a second's work: others are served meanwhile

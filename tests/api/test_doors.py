@@ -19,8 +19,9 @@ from deployments.errors import NotFoundError
 from model_catalog.tasks import Modality
 from tests.api.doors import Stored, asked, doors
 from tests.deployments.samples import PICTURES
+from tests.support.brains import FakeResponder
 from tests.support.dispatching import ONE
-from tests.support.fakes import FakeCluster, FakeResponder, answers, died, wrapped
+from tests.support.fakes import FakeCluster, answers, died, wrapped
 from tests.support.stage import ASKED, EDGES, FAULTY, Stage
 
 PNG = PICTURES["image/png"]
@@ -302,3 +303,24 @@ async def test_a_client_that_goes_away_in_a_stream_cancels_the_run() -> None:
     await stream.aclose()  # type: ignore[attr-defined]
     assert stage.cluster.calls[0].response.cancelled
     assert [outcome.status for outcome in stage.meter.tasks] == [Status.CANCELLED]
+
+
+@pytest.mark.parametrize("door", ["/v1/runs", "/hugginggpt"])
+async def test_a_conversation_of_200_turns_is_taken_whole(door: str) -> None:
+    turns = [{"role": role, "content": f"{role} {n}"} for n in range(200) for role in ("user", "assistant")]
+    stage = Stage([Reply("hi")])
+    async with doors(stage) as http:
+        answer = await http.post(door, json={"messages": [*turns, {"role": "user", "content": "last"}]})
+    assert answer.status_code == 200
+    (request,) = stage.planner.asked
+    assert len(request.messages) == 401
+    assert request.messages[0].content == "user 0"
+
+
+async def test_hugginggpts_door_takes_the_latest_messages_of_a_longer_conversation() -> None:
+    turns = [{"role": "user", "content": str(n)} for n in range(MAX_MESSAGES + 7)]
+    stage = Stage([Reply("hi")])
+    async with doors(stage) as http:
+        assert (await http.post("/hugginggpt", json={"messages": turns})).status_code == 200
+    (request,) = stage.planner.asked
+    assert [message.content for message in request.messages] == [str(n) for n in range(7, MAX_MESSAGES + 7)]

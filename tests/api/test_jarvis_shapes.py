@@ -13,8 +13,9 @@ from deployments.errors import ExpertError
 from deployments.result import Result
 from model_catalog.tasks import TASKS, Modality
 from tests.api.doors import asked, doors
+from tests.support.brains import FakeResponder
 from tests.support.cluster import card
-from tests.support.fakes import Called, FakeCluster, FakeResponder, answer, wrapped
+from tests.support.fakes import Called, FakeCluster, answer, wrapped
 from tests.support.stage import FAULTY, Stage
 
 IMAGE = Artifact(path="/images/y.png", modality=Modality.IMAGE, media_type="image/png", size=1)

@@ -15,7 +15,8 @@ from controller.responder import EmbeddedResponder
 from controller.rules.planner import EmbeddedPlanner
 from deployments.llm.endpoint import Endpoint
 from deployments.llm.errors import LlmError, LlmRefusedError, LlmUnavailableError
-from tests.support.fakes import FakePlanner, virtual
+from tests.support.brains import FakePlanner
+from tests.support.fakes import virtual
 
 ASKED = Request(messages=(Message(role="user", content="Translate 'good morning' into French"),))
 TASK = {"task": "translation", "id": 0, "args": {"text": "by the LLM"}}
@@ -94,3 +95,10 @@ def test_by_the_settings() -> None:
     assert made.planner.name == "small"
     assert made.responder.name == "large"
     assert made.planner.streamed
+
+
+async def test_a_failure_after_faulty_tasks_alone_leaves_the_plan_to_the_embedded_brain() -> None:
+    plan, _ = await planned(fake({"task": "mind-reading", "id": 0, "args": {}}, FAILED))
+    assert [task.args["text"] for task in plan.tasks] == ["good morning"]
+    assert plan.faults == []
+    assert "does not answer" in plan.remarks[0]

@@ -17,9 +17,10 @@ from controller.selector import Fleet
 from controller.settings import Settings
 from model_catalog.card import ModelCard
 from model_catalog.errors import HuggingGPTError
+from tests.support.brains import FakeResponder
 from tests.support.cluster import card
 from tests.support.dispatching import CHAIN, ONE, PICTURE, A
-from tests.support.fakes import BEGIN, FakeCluster, FakeResponder, after, answers, died, now, turns, virtual
+from tests.support.fakes import BEGIN, FakeCluster, after, answers, died, now, turns, virtual
 from tests.support.logs import recorded
 from tests.support.stage import ASKED, EDGES, FAULTY, Stage
 

@@ -22,7 +22,7 @@ from deployments.encode import encode
 from deployments.media import Audio, File, Image, Table, Value, Video
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
-from tests.support.fakes import FakeMeter, FakePlanner
+from tests.support.brains import FakeMeter, FakePlanner
 from tests.support.hub import FakeHub
 from tests.support.tiny import Builder, tiny
 

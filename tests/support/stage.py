@@ -10,9 +10,10 @@ from controller.events import Event, RunFailed
 from controller.planner import Reply
 from controller.request import Message, Request
 from controller.settings import Settings
+from tests.support.brains import FakeMeter, FakePlanner, FakeResponder
 from tests.support.cluster import card
 from tests.support.dispatching import CARDS
-from tests.support.fakes import FakeCluster, FakeMeter, FakePlanner, FakeResponder, answers, selector
+from tests.support.fakes import FakeCluster, answers, selector
 
 ASKED = Request(messages=(Message(role="user", content="do it"),))
 FAULTY = {"task": "mind-reading", "id": 9, "args": {}}
