@@ -42,7 +42,7 @@ class Files:
         paths: every path on this server that is known: the run's, and those the conversation names.
         urls: the URLs that the conversation names, as they stand there.
         hosts: the hosts that users name.
-        names: file names without a path that somebody said.
+        names: names of files elsewhere that somebody said, in small letters.
 
     """
 
@@ -80,11 +80,10 @@ class Files:
         self._see(artifact.path for artifact in outcome.artifacts)
         if outcome.choice is not None:
             self.urls.add(_MODELS + outcome.choice.model)
-            self.names.add(outcome.choice.model)
+            self.names.add(outcome.choice.model.casefold())
         data = json.dumps(outcome.data, ensure_ascii=False, default=str) if outcome.data is not None else ""
         for text in (outcome.text or "", data):
-            found = named(text[:_LONGEST_READ])
-            self.names |= {name for name in found if not own_path(name) and "/" not in name}
+            self.names |= {name.casefold() for name in named(text[:_LONGEST_READ]) if _is_word(name)}
 
     def _see(self, names: Iterable[str]) -> None:
         for name in names:
@@ -94,7 +93,7 @@ class Files:
             if is_url(name):
                 self.urls.add(name)
             elif not path:
-                self.names.add(name)
+                self.names.add(name.casefold())
 
     # Links ------------------------------------------------------------------------------------------
 
@@ -136,7 +135,7 @@ class Files:
         path = own_path(name)
         if path in self.paths:
             return str(path)
-        if name in self.names or (path is None and not is_file(name)):
+        if name.casefold() in self.names or (path is None and not is_file(name)):
             return name
         return self._meant(path or name) or NO_FILE
 
@@ -172,6 +171,11 @@ class Files:
 def is_file(name: str) -> bool:
     """Whether a name without a host is that of a file, or a client would take it for one."""
     return modality(name) is not None or ("/" in name and _CLIENT_FILE.search(name) is not None)
+
+
+def _is_word(name: str) -> bool:
+    """Whether a name in a result may be repeated: no client takes it for a file of this server."""
+    return not own_path(name) and not is_url(name) and ("/" not in name or not _CLIENT_FILE.search(name))
 
 
 def shown(url: str) -> str:

@@ -47,7 +47,9 @@ def _files() -> Files:
             task("text-to-speech", 2, text="<node-0>"),
         ),
         [
-            done(0, "image-to-text", "see IMG_1234.jpg at https://shop.example/a"),
+            done(
+                0, "image-to-text", "see IMG_1234.jpg, docs/README.md and x/y.png at https://shop.example/a"
+            ),
             done(1, "text-to-image", artifacts=(_made(PICTURE, Modality.IMAGE),), model="owner/painter.v1"),
             done(2, "text-to-speech", artifacts=(_made(SOUND, Modality.AUDIO),)),
         ],
@@ -78,7 +80,7 @@ def _pieces(text: str, chance: random.Random) -> list[str]:
         "From https://example.org/poem, https://example.org/other, ![s](https://example.org/style.png).",
         "It is drawn like https://example.org/style.png, from /examples/sign.png, cat.png.",
         "[painter](https://huggingface.co/owner/painter.v1) on http://localhost:8265/#/serve",
-        "The text reads: see IMG_1234.jpg",
+        "The text reads: see img_1234.jpg and docs/README.md",
         f"图片在{PICTURE}里。Größe: {SOUND}、",
         "// a comment, and 1//2, C:\\temp",
         "Really?! Wow!! x[0](1) and [1]: one\n[Speaker 2]: hello",
@@ -114,6 +116,7 @@ def test_what_is_true_stays_as_it_is(text: str) -> None:
         (f"{SOUND[:-4]}.mp3", SOUND),
         # Names that are made up, where one file can be meant
         ("/images/output.png", PICTURE),
+        ("x/y.png", PICTURE),
         ("saved as sunset.png.", f"saved as {PICTURE}."),
         ("/mnt/data/sunset.jpg", PICTURE),
         ("sandbox:/mnt/data/speech.mp3", SOUND),

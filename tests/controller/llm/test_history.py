@@ -77,6 +77,15 @@ def test_the_picture_above_is_found_after_200_turns() -> None:
     assert size(messages) <= 4000
 
 
+@pytest.mark.parametrize("budget", range(400, 1400, 37))
+def test_a_picture_is_found_in_any_room_there_is(budget: int) -> None:
+    turns = ["Draw a red fox in the snow", f"Here is the picture you asked for: {_path(7)}"]
+    turns += [text for n in range(199) for text in (f"Tell me more about {n}", f"Fact {n}: " + "bla " * 60)]
+    messages = fitted(_talk(*turns, request="What is in the picture above?"), budget)
+    assert _path(7) in messages[0]["content"]
+    assert size(messages) <= budget
+
+
 def test_of_many_pictures_the_one_that_is_spoken_of_is_kept() -> None:
     animals = [f"animal{n} on a hill" for n in range(200)]
     turns = [
@@ -184,7 +193,7 @@ def test_the_longest_conversation_is_read_in_time() -> None:
 @pytest.mark.parametrize(
     ("text", "least"),
     [("", 0), ("four words of English", 4), ("d8e8fca2dc0f896fd7cb4cb0031ba249", 16), ("图片很好", 4),
-     ("Привет", 2), ('{"label":"cat","score":0.98}', 11), ("😀", 2)],
+     ("Привет", 3), ('{"label":"cat","score":0.98}', 11), ("😀", 2)],
 )  # fmt: skip
 def test_tokens_are_estimated_on_the_high_side(text: str, least: int) -> None:
     assert least <= tokens(text) <= 3 * least + 1
