@@ -50,6 +50,7 @@ def test_a_key_goes_nowhere_in_the_open(url: str) -> None:
         {"base_url": "https://me:sk-test@llm.example.org"},
         {"base_url": "https://llm.example.org/v1?key=sk-test"},
         {"base_url": "https://"},
+        {"base_url": "https://[x"},
         {"azure": True},
         {"azure": True, "base_url": "https://x.openai.azure.com", "api_key": None},
         {"api_key": SecretStr("sk-test\nX-Evil: 1")},

@@ -21,6 +21,7 @@ from deployments.llm.errors import (
     LlmRateError,
     LlmRefusedError,
     LlmRequestError,
+    LlmTimeoutError,
     LlmUnavailableError,
 )
 from tests.deployments.llm.asking import KEY, Heard, asking, heard, keyed
@@ -156,6 +157,29 @@ async def test_nobody_listens_there() -> None:
     await llm.close()
     assert isinstance(found.error, LlmUnavailableError)
     assert f"127.0.0.1:{port} cannot be reached" in found.error.message
+
+
+async def test_a_connection_that_is_not_taken_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployments.llm.client._CONNECT_S", 0.05)
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):  # the one place in the queue is taken
+            llm = Llm(Endpoint(model="tiny", base_url=f"http://127.0.0.1:{port}/v1", retries=0))
+            found = await heard(llm)
+            await llm.close()
+    assert isinstance(found.error, LlmTimeoutError)
+    assert "did not take the connection in time" in found.error.message
+
+
+async def test_what_the_client_itself_trips_over_is_an_error_of_ours_too() -> None:
+    with ScriptedEndpoint("Hi") as server:
+        async with asking(server, timeout_s=2) as llm:
+            found = await heard(llm, temperature=object())
+        assert isinstance(found.error, LlmUnavailableError)
+        assert "the client met a TypeError" in found.error.message
+        assert server.requests == []
 
 
 # Answers that are none, or not whole ---------------------------------------------------------------------
