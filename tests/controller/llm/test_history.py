@@ -116,7 +116,7 @@ def test_files_named_by_the_user_are_kept_too() -> None:
 
 
 def test_a_file_of_a_turn_that_is_told_is_not_told_twice() -> None:
-    turns = ["blah " * 5000, "ok", "Draw", f"Here: {_path(1)}"]
+    turns = ["Draw", f"Here: {_path(1)}", *["blah " * 5000] * 4, "Where?", f"There: {_path(1)}"]
     messages = fitted(_talk(*turns), 600)
     assert sum(message["content"].count(_path(1)) for message in messages) == 1
 
