@@ -15,8 +15,10 @@ from controller.errors import ControllerError, RequestError
 from controller.events import Event, PlanDone, RunDone, RunFailed
 from controller.request import MAX_CHARACTERS, Message
 
-_KEPT = 60
-"""How many earlier messages go along."""
+_KEPT = 400
+"""How many earlier messages go along: 200 turns."""
+_KEPT_CHARACTERS = 400_000
+"""How long they may be together; a server takes 2 MiB."""
 
 HELP = "/file PATH attaches a file, /resources shows what was made so far, /exit ends."
 
@@ -142,7 +144,7 @@ class Chat:
         files = f" ({', '.join(self._attached)})" if self._attached else ""
         if len(text + files) > MAX_CHARACTERS:
             raise RequestError(f"A request has at most {MAX_CHARACTERS:,} characters; say it in fewer words.")
-        self._messages = self._messages[-_KEPT:]
+        self._messages = _latest(self._messages)
         self._messages.append(Message(role="user", content=text + files))
         show: Callable[[Event], None] = (lambda event: None) if self._json else View(self._console).show
         try:
@@ -166,3 +168,15 @@ class Chat:
 
     def _say(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
+
+
+def _latest(messages: Sequence[Message]) -> list[Message]:
+    """The messages that go along with the next one."""
+    kept: list[Message] = []
+    room = _KEPT_CHARACTERS
+    for message in reversed(messages[-_KEPT:]):
+        room -= len(message.content)
+        if room < 0:
+            break
+        kept.append(message)
+    return kept[::-1]
