@@ -45,12 +45,13 @@ class Ingress:
             responder: the LLM that answers, with its key; None for the embedded brain.
 
         """
-        thinking = brain(planner, responder, settings.run_seconds)
+        selector = Selector(catalog, settings.top_k)
+        thinking = brain(planner, responder, settings.run_seconds, lambda: selector.fleet.cold)
         self._controller = Controller(
             settings,
             thinking.planner,
             thinking.responder,
-            Selector(catalog, settings.top_k),
+            selector,
             ServeExperts(catalog),
             Metrics(),
         )

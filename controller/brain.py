@@ -1,6 +1,6 @@
 """Brains: who plans and who answers, by the settings; the embedded one steps in where an LLM fails."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass
 
 from controller.llm.planner import LlmPlanner
@@ -27,18 +27,24 @@ class Brain:
     responder: Responder
 
 
-def brain(planner: Endpoint | None, responder: Endpoint | None, run_seconds: float) -> Brain:
+def brain(
+    planner: Endpoint | None,
+    responder: Endpoint | None,
+    run_seconds: float,
+    cold: Callable[[], Collection[str]] = frozenset,
+) -> Brain:
     """The brain of a controller: LLMs where there are endpoints, else rules.
 
     Args:
         planner: where the LLM that plans is asked.
         responder: where the LLM that answers is asked.
         run_seconds: the time of a whole run.
+        cold: asked for the ids of the models that are not loaded.
 
     """
     models = {endpoint: Llm(endpoint) for endpoint in (planner, responder) if endpoint is not None}
     return Brain(
-        Guarded(LlmPlanner(models[planner]), run_seconds * PATIENCE) if planner else EmbeddedPlanner(),
+        Guarded(LlmPlanner(models[planner], cold), run_seconds * PATIENCE) if planner else EmbeddedPlanner(),
         LlmResponder(models[responder]) if responder else EmbeddedResponder(),
     )
 

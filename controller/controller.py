@@ -23,6 +23,7 @@ from controller.responder import EmbeddedResponder, Responder
 from controller.selector import Fleet, Selector
 from controller.settings import Settings
 from controller.streams import closing, following
+from controller.warming import Warmer
 from deployments.errors import NotFoundError
 from deployments.llm.client import Usage
 from model_catalog.card import ModelCard
@@ -47,6 +48,10 @@ _READ_AS = {
 
 class Cluster(Experts, Protocol):
     """What a controller needs of a cluster."""
+
+    def wake(self, card: ModelCard) -> None:
+        """Have a replica of an expert started; returns at once."""
+        ...
 
     async def refresh(self, cards: Sequence[ModelCard] = ()) -> Fleet:
         """Look up which experts run; ``cards`` are those of experts that were just deployed."""
@@ -117,6 +122,7 @@ class Controller:
         self._responder = responder
         self._meter = meter
         selector.look = self.refresh
+        self._warmer = Warmer(selector, cluster, settings.warm_ahead)
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -262,6 +268,8 @@ class Controller:
     async def _planned(self, run: _Run) -> AsyncIterator[list[Task]]:
         """The valid tasks: one by one as they are written, or all at once where planning takes no time."""
         held: list[Task] = []
+        if self._planner.streamed:
+            self._warmer.warm(run.request)
         planned = self._planner.plan(run.request, self.selector.offers, run.plan, run.usage, run.id)
         async with closing(planned) as steps:
             async for step in steps:

@@ -79,6 +79,7 @@ class ServeExperts:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._handles: dict[str, DeploymentHandle] = {}
+        self._waking: set[asyncio.Future[None]] = set()
         self._artifacts = serve.get_app_handle(fleet.ARTIFACTS).options(_by_reference=True)
 
     async def refresh(self, cards: Sequence[ModelCard] = ()) -> Fleet:
@@ -108,11 +109,13 @@ class ServeExperts:
         return card
 
     def _fleet(self, apps: Mapping[str, ExpertStatus], learned: tuple[ModelCard, ...]) -> Fleet:
-        running, starting, obstacles = set(), set(), {}
+        running, starting, cold, obstacles = set(), set(), set(), {}
         for card in self._catalog:
             app = apps.get(fleet.app_name(card))
             if app is not None and fleet.serving(app):
                 running.add(card.id)
+                if not app.replicas:
+                    cold.add(card.id)
                 if app.app not in self._handles:
                     handle = serve.get_app_handle(app.app)
                     self._handles[app.app] = handle.options(method_name="infer", _by_reference=True)
@@ -122,7 +125,7 @@ class ServeExperts:
                 obstacles[card.id] = f"its deployment is {app.status}: {app.message[:200]}"
             elif (reason := fleet.obstacle(card)) is not None:
                 obstacles[card.id] = reason
-        return Fleet(frozenset(running), frozenset(starting), obstacles, learned)
+        return Fleet(frozenset(running), frozenset(starting), obstacles, learned, frozenset(cold))
 
     def infer(self, card: ModelCard, call: Call, upstream: Sequence[Response]) -> Response:
         """See ``Experts``."""
@@ -135,6 +138,13 @@ class ServeExperts:
     def store(self, response: Response) -> Response:
         """See ``Experts``."""
         return ServeResponse(self._artifacts.store.remote(_inner(response)))
+
+    def wake(self, card: ModelCard) -> None:
+        """Have a replica of an expert started, by a small call on it; returns at once."""
+        call = self._handles[fleet.app_name(card)].options(method_name="figures").remote()
+        waiting = asyncio.ensure_future(_quietly(call))
+        self._waking.add(waiting)
+        waiting.add_done_callback(self._waking.discard)
 
     async def experts(self) -> list[dict[str, Any]]:
         """Each deployed expert: model, tasks, and its state in Serve."""
@@ -174,6 +184,12 @@ def _expert(app: ExpertStatus) -> bool:
 def _inner(response: Response) -> Any:
     """What Serve takes as an argument."""
     return response.inner if isinstance(response, ServeResponse) else response
+
+
+async def _quietly(response: DeploymentResponse[Any]) -> None:
+    """Wait for a call whose answer nobody needs."""
+    with suppress(Exception):
+        await response
 
 
 async def _answer(response: DeploymentResponse[Any]) -> Any:

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
         max_tasks: the most tasks of one plan.
         run_seconds: the deadline of a run; HuggingGPT's own client gives up at 180 s.
         task_seconds: the deadline of one attempt of a task.
+        warm_ahead: how many experts without a replica are woken at most while an LLM plans; 0 for none.
         max_body_bytes: the largest JSON request.
         max_upload_bytes: the largest uploaded file.
         origins: further browser origins that may call the API, beyond those on localhost and 127.0.0.1.
@@ -103,6 +104,7 @@ class Settings(BaseSettings):
     max_tasks: Annotated[int, Field(ge=1, le=1000)] = MAX_TASKS
     run_seconds: Annotated[float, Field(gt=0, le=86400)] = 170.0
     task_seconds: Annotated[float, Field(gt=0, le=86400)] = 120.0
+    warm_ahead: Annotated[int, Field(ge=0, le=100)] = 4
     max_body_bytes: Annotated[int, Field(ge=1024)] = 2 << 20
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 100 << 20
     origins: tuple[str, ...] = ()

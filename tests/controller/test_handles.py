@@ -129,6 +129,19 @@ async def test_what_serve_says_becomes_a_fleet(world: World) -> None:
     ]
 
 
+async def test_an_expert_without_a_replica_is_cold_and_can_be_woken(world: World) -> None:
+    experts = await _experts(world)
+    world.add(RUNS, "RUNNING", replicas=0)
+    world.add(STARTS, "RUNNING", replicas=1)
+    found = await experts.refresh()
+    assert found.running == {RUNS.id, STARTS.id}
+    assert found.cold == {RUNS.id}
+    world.response = FakeResponse(error=RuntimeError("it cannot start"))
+    experts.wake(RUNS)
+    assert [(app, method) for app, method, *_ in world.calls] == [(fleet.app_name(RUNS), "figures")]
+    await asyncio.sleep(0)  # its failure is nobody's
+
+
 async def test_an_expert_that_is_replaced_with_a_replica_left_still_runs(world: World) -> None:
     world.add(RUNS, "UNHEALTHY", replicas=1)
     assert (await (await _experts(world)).refresh()).running == {RUNS.id}

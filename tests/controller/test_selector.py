@@ -70,6 +70,24 @@ def test_a_model_named_in_the_plan_is_taken_first() -> None:
     assert selection.reason == "named in the plan"
 
 
+def test_a_planners_own_reason_is_told() -> None:
+    selection = _selector(CARDS).select(_task(model="test/m4", reason="It describes in more detail."))
+    assert selection.reason == "It describes in more detail."
+
+
+@pytest.mark.parametrize(
+    ("cold", "first"),
+    [(set(), "m5"), ({"test/m5"}, "m4"), ({"test/m5", "test/m4"}, "m5"), ({"test/m4"}, "m5")],
+)
+def test_a_loaded_model_goes_before_a_cold_one_on_a_near_tie(cold: set[str], first: str) -> None:
+    selector = _selector(CARDS)
+    selector.fleet = Fleet(selector.fleet.running, cold=frozenset(cold))
+    selection = selector.select(_task())
+    assert _ids(selection.candidates)[0] == first
+    assert sorted(_ids(selection.candidates)) == ["m3", "m4", "m5"], "the others stand by"
+    assert ("it is loaded, and has nearly the downloads of test/m5" in selection.reason) == (first == "m4")
+
+
 @pytest.mark.parametrize("named", ["test/m0", "test/other", "", "m5"])
 def test_a_model_that_is_no_candidate_is_not_taken(named: str) -> None:
     selection = _selector(CARDS).select(_task(model=named))

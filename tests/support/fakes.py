@@ -274,6 +274,11 @@ class FakeCluster(FakeExperts):
     files: dict[str, Modality] = field(default_factory=dict)
     fleet: Fleet = field(default_factory=Fleet)
     stat_error: Exception | None = None
+    woken: list[str] = field(default_factory=list)
+
+    def wake(self, card: ModelCard) -> None:
+        """See ``controller.controller.Cluster``."""
+        self.woken.append(card.id)
 
     async def refresh(self, cards: Sequence[ModelCard] = ()) -> Fleet:
         """See ``controller.controller.Cluster``."""
