@@ -9,9 +9,11 @@ Where such a run would begin before a file's path, the path is put in backquotes
 """
 
 import re
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from controller.llm.mending import NO_FILE, Files, shown
 from controller.llm.paths import LONGEST_WORD, WORD, begin, is_url, own_path, parted, schemeless
+from controller.streams import closing
 
 LONGEST_ALT = 300
 LONGEST_TARGET = 2_000
@@ -38,6 +40,16 @@ _RUN = re.compile(r"[/|.\w\s-]")
 _CLIENT_FILE = re.compile(r"\.(?:jpg|jpeg|tiff|gif|png|flac|wav|mp4)")
 _CUT_SHORT = re.compile(r"(?:…|\.{2,})[\w.-]*", re.ASCII)
 _NAME = re.compile(r"[\w./%~@+…-]+", re.ASCII)
+
+
+async def checked(pieces: AsyncIterator[str], checker: "Checker") -> AsyncGenerator[str]:
+    """A whole text, as its pieces come, with what does not exist mended."""
+    async with closing(pieces) as steps:
+        async for piece in steps:
+            if text := checker.feed(piece):
+                yield text
+    if text := checker.rest():
+        yield text
 
 
 class Checker:

@@ -24,6 +24,7 @@ _SHARE = 3
 _WORDS = 160
 """How many characters of the words that asked for a file."""
 _FEWER_WORDS = 48
+_LONGEST_ASKED = 500
 _LONGEST_PATH = 500
 _LONGEST_SEARCHED = 20_000
 
@@ -171,7 +172,7 @@ def _things(turns: Sequence[dict[str, str]]) -> list[_Thing]:
     asked = ""
     for number, turn in enumerate(turns):
         made = turn["role"] == "assistant"
-        asked = asked if made else " ".join(turn["content"].split())
+        asked = asked if made else " ".join(turn["content"][:_LONGEST_ASKED].split())
         for path in named(turn["content"]):
             if path not in found and len(path) <= _LONGEST_PATH and (own_path(path) or modality(path)):
                 found[path] = _Thing(path, number, made, asked)

@@ -1,10 +1,11 @@
 """Mending: which files and links an answer may name, and what stands in for those it may not."""
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from itertools import islice
+from typing import Any
 
 from controller.llm.paths import bare, host, is_url, modality, named, own_path
 from controller.llm.quoting import final_tasks
@@ -23,7 +24,9 @@ _ALIKE = 0.8
 _LEAST_COMMON = 4
 _MOST_COMPARED = 200
 _MOST_SEARCHES = 50
-_LONGEST_READ = 50_000
+_LONGEST_READ = 20_000
+_MOST_TEXTS = 1_000
+_DEEPEST = 8
 _STORED = re.compile(r".*/[0-9a-f]{32}\.[a-z0-9]{1,5}")
 _CLIENT_FILE = re.compile(r"\.(?:jpg|jpeg|tiff|gif|png|flac|wav|mp4)", re.IGNORECASE)
 _RELATIVE = re.compile(r"[\w.#?=%+~-][\w./#?=%+~-]*|")
@@ -81,8 +84,7 @@ class Files:
         if outcome.choice is not None:
             self.urls.add(_MODELS + outcome.choice.model)
             self.names.add(outcome.choice.model.casefold())
-        data = json.dumps(outcome.data, ensure_ascii=False, default=str) if outcome.data is not None else ""
-        for text in (outcome.text or "", data):
+        for text in islice(_texts([outcome.text, outcome.data]), _MOST_TEXTS):
             self.names |= {name.casefold() for name in named(text[:_LONGEST_READ]) if _is_word(name)}
 
     def _see(self, names: Iterable[str]) -> None:
@@ -171,6 +173,16 @@ class Files:
 def is_file(name: str) -> bool:
     """Whether a name without a host is that of a file, or a client would take it for one."""
     return modality(name) is not None or ("/" in name and _CLIENT_FILE.search(name) is not None)
+
+
+def _texts(value: Any, depth: int = 0) -> Iterator[str]:
+    """Every text in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple) and depth < _DEEPEST:
+        items = [*value.keys(), *value.values()] if isinstance(value, Mapping) else value
+        for item in items:
+            yield from _texts(item, depth + 1)
 
 
 def _is_word(name: str) -> bool:

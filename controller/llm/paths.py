@@ -19,9 +19,11 @@ FOLDERS = {
 LONGEST_WORD = 2_048
 """Longer runs are read in pieces of this length."""
 
-WORD = re.compile(r"[A-Za-z0-9_./:%~@?&=#+$\\…-]+")
+_SIGNS = r"A-Za-z0-9_:%~@?&=#+$\\…-"
+WORD = re.compile(rf"[./{_SIGNS}]+")
 """What a path or a URL is made of; all else ends it."""
 
+_NAMING = re.compile(rf"(?<![{_SIGNS}])[{_SIGNS}]*+[./][./{_SIGNS}]*+")
 _TAIL = ".:?&=#+$_~…\\-"
 _OWN = rf"/(?:{'|'.join(FOLDERS)})/(?=[\w.…-]*\w)[\w.…-]+"
 _OWN_PATH = re.compile(rf"(?<![\w.-]){_OWN}", re.ASCII)
@@ -42,18 +44,11 @@ def parted(word: str) -> tuple[str, str]:
     return core, word[len(core) :]
 
 
-def words(text: str) -> Iterator[str]:
-    """The runs of a text that a path or a URL may be made of, without what merely stands behind them."""
-    for run in WORD.finditer(text):
-        for start in range(0, len(run[0]), LONGEST_WORD):
-            if word := parted(run[0][start : start + LONGEST_WORD])[0]:
-                yield word
-
-
 def named(text: str) -> Iterator[str]:
     """The files and URLs that a text names, in its order."""
-    for word in words(text):
-        if "/" in word or "." in word:
+    for run in _NAMING.finditer(text):
+        for start in range(0, len(run[0]), LONGEST_WORD):
+            word = parted(run[0][start : start + LONGEST_WORD])[0]
             name = word[begin(word) :]
             if own_path(name) or is_url(name) or modality_of(name):
                 yield name

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from importlib.resources import files as package_files
 from string import Template
 
-from controller.llm.checking import Checker
+from controller.llm.checking import Checker, checked
 from controller.llm.history import FRAME, fitted, tokens
 from controller.llm.mending import Files
 from controller.llm.quoting import LONGEST_CAUSE, Quoted, quoted
@@ -72,12 +72,9 @@ class LlmResponder:
             end = _besides(plan, told, checker.unnamed())
         else:
             end = self._instead(failed, begun, self._fallback.respond(request, plan, outcomes))
-        async with aclosing(end) as pieces_:
-            async for piece_ in pieces_:
-                if text := checker.feed(piece_):
-                    yield text
-        if text := checker.rest():
-            yield text
+        async with aclosing(checked(end, checker)) as rest:
+            async for text in rest:
+                yield text
 
     async def _written(
         self, messages: list[dict[str, str]], usage: Usage | None, run: str
@@ -87,7 +84,7 @@ class LlmResponder:
         try:
             async with aclosing(self._llm.stream(messages, usage=usage, run=run)) as deltas:
                 async for delta in deltas:
-                    begun = begun or not delta.isspace()
+                    begun = begun or bool(delta.strip())
                     if begun:
                         yield delta
         except LlmError as error:
