@@ -20,6 +20,7 @@ from deployments.llm.errors import (
     LlmRefusedError,
     LlmTimeoutError,
 )
+from deployments.llm.halves import Halves, joined
 from deployments.llm.thoughts import Thoughts
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class _Call:
     refusal: str = ""
     finish: str = ""
     usage: Usage = field(default_factory=Usage)
+    halves: Halves = field(default_factory=Halves)
     thoughts: Thoughts = field(default_factory=Thoughts)
 
 
@@ -184,7 +186,9 @@ class Llm:
         self, call: _Call, extras: Mapping[str, Any]
     ) -> "tuple[AsyncStream[ChatCompletionChunk], Any]":
         """One request, up to the first chunk that says something."""
-        messages: Any = [dict(message) for message in call.messages]
+        messages: Any = [
+            {name: joined(value) for name, value in message.items()} for message in call.messages
+        ]
         source: AsyncStream[ChatCompletionChunk] = await self._client.chat.completions.create(
             model=self.endpoint.model, messages=messages, stream=True, extra_headers=self._headers, **extras
         )
@@ -250,7 +254,7 @@ class Llm:
         call.finish = getattr(choice, "finish_reason", None) or call.finish
         delta = getattr(choice, "delta", None)
         call.refusal += _text(delta, "refusal")
-        text = _text(delta, "content")
+        text = call.halves.take(_text(delta, "content"))
         call.length += len(text)
         if call.length > MOST:
             raise LlmLengthError(f"The LLM wrote over {MOST} characters; ask for less at once.")

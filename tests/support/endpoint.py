@@ -229,8 +229,9 @@ class ScriptedEndpoint:
         writing = asyncio.create_task(self._write(wire, asked, reply))
         try:
             await asyncio.wait({leaving, writing}, return_when=asyncio.FIRST_COMPLETED)
-            asked.gone = not writing.done()
-            return writing.done() and writing.exception() is None and writing.result()
+            written = writing.done() and writing.exception() is None
+            asked.gone = not written
+            return written and writing.result()
         finally:
             self._at_once -= 1
             for task in (leaving, writing):

@@ -73,7 +73,7 @@ def test_tokens_come_at_their_rate() -> None:
     with ScriptedEndpoint(lambda asked: Reply("x" * 25, tokens=25), rate=50) as server:
         began = time.monotonic()
         _post(server, STREAM)
-        assert 0.49 <= time.monotonic() - began < 1.5
+        assert 0.49 <= time.monotonic() - began < 5
 
 
 def test_answers_may_depend_on_the_request_and_come_at_the_same_time() -> None:

@@ -32,7 +32,7 @@ TAKEN = {
 
 
 async def test_words_come_as_they_are_written() -> None:
-    with ScriptedEndpoint(["One two three four."], rate=50) as server:
+    with ScriptedEndpoint(["One two three four."], rate=4) as server:
         async with asking(server) as llm, aclosing(llm.stream(HELLO)) as pieces:
             assert await anext(pieces) == "One"
             assert server.requests[0].sent < 4, "the rest is not written yet"
@@ -133,7 +133,7 @@ async def test_what_is_refused_counts_for_nothing_and_what_is_cut_for_a_call() -
 
 async def test_the_count_of_tokens_is_not_waited_for_long() -> None:
     with ScriptedEndpoint([Reply("Hi", late_usage_s=30)]) as server:
-        async with asking(server, timeout_s=0.3) as llm, asyncio.timeout(3):
+        async with asking(server, timeout_s=1) as llm, asyncio.timeout(10):
             found = await heard(llm)
         assert (found.text, found.error, found.usage) == ("Hi", None, Usage(calls=1))
 
@@ -224,22 +224,50 @@ async def test_other_answers_beside_the_first_are_passed_over() -> None:
     assert (found.text, found.error, found.usage) == ("AB", None, Usage(calls=1))
 
 
+async def test_characters_that_come_in_halves_are_whole() -> None:
+    lines = tuple(
+        _chunk({"index": 0, "delta": {"content": text}, "finish_reason": end})
+        for text, end in (
+            ("a\ud83d", None),
+            ("\ude00é", None),
+            ("\ud800x", None),
+            ("\udc00", None),
+            ("b\ud83d", "stop"),
+        )
+    )
+    with ScriptedEndpoint([Reply(lines=lines)]) as server:
+        async with asking(server) as llm:
+            found = await heard(llm)
+    assert found.pieces == ["a", "😀é", "\ufffdx", "\ufffd", "b"]
+    assert found.text.encode()
+
+
+async def test_what_cannot_be_sent_as_it_is_is_sent_nearly_so() -> None:
+    with ScriptedEndpoint("Hi") as server:
+        async with asking(server) as llm:
+            pieces = [
+                piece async for piece in llm.stream([{"role": "user", "content": "a\ud800 \ud83d\ude00"}])
+            ]
+        assert pieces == ["Hi"]
+        assert server.requests[0].user == "a\ufffd 😀"
+
+
 # Time and place ------------------------------------------------------------------------------------------
 
 
 async def test_a_reader_may_take_its_time() -> None:
-    with ScriptedEndpoint(["One two three."]) as server:
-        async with asking(server, timeout_s=0.2) as llm:
+    with ScriptedEndpoint(["One two."]) as server:
+        async with asking(server, timeout_s=0.7) as llm:
             heard_of = []
             async for piece in llm.stream(HELLO):
                 heard_of.append(piece)
-                await asyncio.sleep(0.25)  # longer than the endpoint may take
-    assert heard_of == ["One", " two", " three."]
+                await asyncio.sleep(0.8)  # longer than the endpoint may take
+    assert heard_of == ["One", " two."]
 
 
 async def test_a_first_token_that_does_not_come() -> None:
     with ScriptedEndpoint([Reply("One", stall_after=0)]) as server:
-        async with asking(server, timeout_s=0.2) as llm, asyncio.timeout(3):
+        async with asking(server, timeout_s=0.2) as llm, asyncio.timeout(10):
             found = await heard(llm)
         assert isinstance(found.error, LlmTimeoutError)
         assert "began no answer within 0.2 s" in found.error.message
@@ -250,7 +278,7 @@ async def test_a_first_token_that_does_not_come() -> None:
 
 async def test_a_next_token_that_does_not_come() -> None:
     with ScriptedEndpoint([Reply("One two three", stall_after=2)]) as server:
-        async with asking(server, timeout_s=0.2) as llm, asyncio.timeout(3):
+        async with asking(server, timeout_s=1) as llm, asyncio.timeout(10):
             found = await heard(llm)
         assert found.pieces == ["One", " two"]
         assert isinstance(found.error, LlmTimeoutError)
@@ -261,14 +289,14 @@ async def test_a_next_token_that_does_not_come() -> None:
 
 async def test_empty_tokens_are_no_answer() -> None:
     with ScriptedEndpoint([Reply("", tokens=400, rate=40)]) as server:
-        async with asking(server, timeout_s=0.3) as llm, asyncio.timeout(3):
+        async with asking(server, timeout_s=0.3) as llm, asyncio.timeout(10):
             assert isinstance((await heard(llm)).error, LlmTimeoutError)
 
 
 async def test_an_answer_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deployments.llm.client.MOST", 100)
     with ScriptedEndpoint([Reply("word " * 100, stall_after=90)]) as server:
-        async with asking(server) as llm, asyncio.timeout(3):
+        async with asking(server) as llm, asyncio.timeout(10):
             found = await heard(llm)
         assert isinstance(found.error, LlmLengthError)
         assert len(found.text) <= 100
