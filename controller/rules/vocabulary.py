@@ -61,6 +61,8 @@ class Vocabulary:
         examples: what to name to a person who forgot to give one.
         reply: what the planner answers to mere talk.
         missing: what it answers where every task lacks its file or text; takes ``things`` and ``examples``.
+        asking: how it asks back: see ``ASKING``.
+        offers: what it offers to do with a file or text of a modality; under ``data`` where none is at hand.
 
     """
 
@@ -75,6 +77,8 @@ class Vocabulary:
     examples: Mapping[Modality, str]
     reply: str
     missing: str
+    asking: Mapping[str, str]
+    offers: Mapping[Modality, Sequence[str]]
 
     def known(self, words: Iterable[str]) -> int:
         """How many of the words it knows as a function word, a thing or a language."""
@@ -116,6 +120,10 @@ ROLES = (
 )
 """The groups that every vocabulary must have."""
 
+ASKING = ("doubt", "choice", "open", "or")
+"""The sentences that ask back: what is not understood (takes ``words``), what to do with something at hand
+(takes ``things`` and ``options``), what to do at all (takes ``options``), and the word between options."""
+
 
 def parse(content: Mapping[str, Any]) -> Vocabulary:
     """A vocabulary from the content of its file.
@@ -142,6 +150,8 @@ def parse(content: Mapping[str, Any]) -> Vocabulary:
         _by_modality(content["examples"]),
         content["reply"],
         content["missing"],
+        content.get("asking", {}),
+        {Modality(name): tuple(listed) for name, listed in content.get("offers", {}).items()},
     )
 
 
