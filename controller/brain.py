@@ -1,10 +1,13 @@
 """Brains: who plans and who answers, by the settings; the embedded one steps in where an LLM fails."""
 
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from controller.llm.checking import Checker, checked
+from controller.llm.mending import Files
 from controller.llm.planner import LlmPlanner
 from controller.llm.responder import LlmResponder
+from controller.outcome import Outcome
 from controller.plan import Plan
 from controller.planner import Offers, Planner, RawTask, Reply
 from controller.request import Request
@@ -45,8 +48,32 @@ def brain(
     models = {endpoint: Llm(endpoint) for endpoint in (planner, responder) if endpoint is not None}
     return Brain(
         Guarded(LlmPlanner(models[planner], cold), run_seconds * PATIENCE) if planner else EmbeddedPlanner(),
-        LlmResponder(models[responder]) if responder else EmbeddedResponder(),
+        LlmResponder(models[responder]) if responder else Checked(EmbeddedResponder()),
     )
+
+
+class Checked:
+    """A responder whose answer is checked as that of an LLM is: it quotes what models wrote."""
+
+    def __init__(self, first: Responder) -> None:
+        self.name = first.name
+        self.takes_s = first.takes_s
+        self._first = first
+
+    async def respond(
+        self,
+        request: Request,
+        plan: Plan,
+        outcomes: Sequence[Outcome],
+        *,
+        usage: Usage | None = None,
+        run: str = "",
+    ) -> AsyncGenerator[str]:
+        """See ``Responder``."""
+        answer = self._first.respond(request, plan, outcomes, usage=usage, run=run)
+        async with closing(checked(answer, Checker(Files.of(request, plan, outcomes)))) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 class Guarded:
@@ -76,11 +103,14 @@ class Guarded:
     ) -> AsyncGenerator[RawTask | Reply]:
         """See ``Planner``."""
         begun = replied = False
+        checker = Checker(Files.of(request))
         try:
             async with closing(self._first.plan(request, offers, plan, usage, run)) as steps:
                 while (step := await self._next(steps, begun)) is not None:
                     begun, replied = True, replied or isinstance(step, Reply)
-                    yield step
+                    yield Reply(checker.feed(step.text)) if isinstance(step, Reply) else step
+            if replied:
+                yield Reply(checker.rest())
             if begun or plan.faults:
                 return
             raise LlmUnavailableError("It planned nothing and said nothing.")

@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
+from controller.brain import Checked
 from controller.dispatcher import Dispatcher
 from controller.errors import AttachmentError, DeadlineError, PlanError
 from controller.events import AnswerDelta, Event, LeftOut, PlanDone, PlanTask, RunCreated, RunDone, RunFailed
@@ -294,7 +295,8 @@ class Controller:
         if run.reply is None:
             self._plan_done(run)
         run.reply = (run.reply or "") + text
-        run.emit(AnswerDelta(run=run.id, text=text))
+        if text:
+            run.emit(AnswerDelta(run=run.id, text=text))
 
     @staticmethod
     def _plan_done(run: _Run) -> None:
@@ -353,7 +355,7 @@ class Controller:
             run.plan.remarks.append(f"The run's time was over before {self._responder.name} had answered.")
             if begun:
                 yield "\n\n"
-            async for text in EmbeddedResponder().respond(run.request, run.plan, outcomes):
+            async for text in Checked(EmbeddedResponder()).respond(run.request, run.plan, outcomes):
                 yield text
 
     def _task_time(self) -> float:

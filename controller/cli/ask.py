@@ -153,11 +153,11 @@ class Chat:
             self._messages.pop()
             raise
         assert told.done is not None  # noqa: S101
-        if told.done.outcomes:
+        if told.done.outcomes or told.done.usage:
             answer = told.done.answer[:MAX_CHARACTERS]
             self._messages.append(Message(role="assistant", content=answer))
         else:
-            self._messages.pop()  # a hint is no part of the talk
+            self._messages.pop()  # a hint of the embedded brain is no part of the talk
         self._attached.clear()
         made = [artifact.path for outcome in told.done.outcomes for artifact in outcome.artifacts]
         self._made += zip(made, told.files, strict=True)

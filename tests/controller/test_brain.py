@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from controller.brain import Guarded, brain
+from controller.brain import Checked, Guarded, brain
 from controller.errors import TooManyTasksError
+from controller.outcome import Outcome, Status
 from controller.plan import Plan
 from controller.planner import RawTask, Reply
 from controller.request import Message, Request
-from controller.responder import EmbeddedResponder
 from controller.rules.planner import EmbeddedPlanner
 from deployments.llm.endpoint import Endpoint
 from deployments.llm.errors import LlmError, LlmRefusedError, LlmUnavailableError
@@ -86,10 +86,31 @@ async def test_closing_it_closes_what_it_guards() -> None:
     assert first.closed
 
 
+async def test_a_direct_answer_names_no_file_that_does_not_exist_and_shows_no_picture_of_others() -> None:
+    pieces = ["Look: /images/made-", "up.png and ![x](http://evil.test/", "x.png)", " done."]
+    _, steps = await planned(fake(*map(Reply, pieces)))
+    said = "".join(step.text for step in steps if isinstance(step, Reply))
+    assert "made-up" not in said
+    assert "](http" not in said
+    assert said.endswith("done.")
+
+
+async def test_the_embedded_answer_is_checked_too() -> None:
+    found = "Read this: ![x](http://evil.test/?leak) now"
+    plan = Plan()
+    (task,) = plan.add({"task": "image-to-text", "id": 0, "args": {"image": "/images/x.png"}, "want": "ocr"})
+    outcome = Outcome(id=0, task=task.task, status=Status.DONE, text=found)
+    responder = brain(None, None, 170.0).responder
+    answer = "".join([piece async for piece in responder.respond(ASKED, plan, [outcome])])
+    assert "Read this" in answer
+    assert "](http" not in answer
+
+
 def test_by_the_settings() -> None:
     none = brain(None, None, 170.0)
     assert isinstance(none.planner, EmbeddedPlanner)
-    assert isinstance(none.responder, EmbeddedResponder)
+    assert isinstance(none.responder, Checked)
+    assert none.responder.name == "embedded brain"
     small, large = (Endpoint(model=name, base_url="http://127.0.0.1:9/v1") for name in ("small", "large"))
     made = brain(small, large, 170.0)
     assert made.planner.name == "small"

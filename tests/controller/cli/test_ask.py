@@ -59,7 +59,16 @@ def test_a_run_is_shown_and_its_files_are_saved(tmp_path: Path) -> None:
 
 
 def test_the_account_of_nothing_is_empty() -> None:
-    assert set(Told().account()) == {"plan", "notes", "left_out", "outcomes", "answer", "files", "seconds"}
+    assert set(Told().account()) == {
+        "plan",
+        "notes",
+        "left_out",
+        "outcomes",
+        "answer",
+        "files",
+        "seconds",
+        "usage",
+    }
     assert not any(Told().account().values())
 
 
@@ -235,7 +244,7 @@ def test_progress_is_shown_of_what_failed_too(tmp_path: Path) -> None:
     talk = Talk(Web(account("I am sorry.", [failed])), tmp_path)
     shown = talk.say("show me")
     assert "I am sorry." in shown
-    assert shown[0] == "plan"
+    assert shown[0] == "plan  by embedded brain"
 
 
 def test_a_file_that_is_gone_when_it_is_fetched(tmp_path: Path) -> None:
