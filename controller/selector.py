@@ -101,8 +101,16 @@ class Selector:
             logger.warning("what runs could not be asked", exc_info=look.exception())
 
     def offers(self, task: str, want: str | None = None) -> tuple[ModelCard, ...]:
-        """The candidates of a task type, first by rank; empty where nothing can run."""
-        return self.catalog.top_k(task, self.top_k, runnable=self._runs, want=want)
+        """The candidates of a task type, first by rank; empty where nothing can run.
+
+        The LLM itself, whose downloads nobody knows, is one beside the others where it serves the task.
+        """
+        first = self.catalog.top_k(task, self.top_k, runnable=self._runs, want=want)
+        if len(first) < self.top_k:
+            return first
+        further = self.catalog.cards_for(task, want)
+        llms = (card for card in further if asks_llm(card) and self._runs(card) and card not in first)
+        return (*first, *llms)
 
     def _runs(self, card: ModelCard) -> bool:
         return card.id in self.fleet.running

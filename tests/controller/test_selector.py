@@ -6,11 +6,14 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from controller import selector as module
 from controller.errors import NoExpertError
 from controller.plan import Task
 from controller.selector import LOOK_S, TOP_K, Fleet, Selector
+from deployments.llm.card import llm_card
+from deployments.llm.endpoint import Endpoint
 from model_catalog.card import NO_RUNNER, Figure, ModelCard
 from model_catalog.catalog import Catalog
 from tests.support.cluster import card
@@ -68,6 +71,16 @@ def test_a_model_named_in_the_plan_is_taken_first() -> None:
     selection = _selector(CARDS).select(_task(model="test/m4"))
     assert _ids(selection.candidates) == ["m4", "m5", "m3"]
     assert selection.reason == "named in the plan"
+
+
+def test_the_llm_itself_is_a_candidate_beside_the_first() -> None:
+    texts = [card(f"t{n}", "summarization", "Echo", downloads=n + 1) for n in range(4)]
+    llm = llm_card(Endpoint(model="gpt-test", api_key=SecretStr("sk-test")))
+    selector = Selector(Catalog([*texts, llm]), 3)
+    selector.fleet = Fleet(frozenset(item.id for item in (*texts, llm)))
+    assert [item.id for item in selector.offers("summarization")] == ["test/t3", "test/t2", "test/t1", llm.id]
+    selector.fleet = Fleet(frozenset(item.id for item in texts))
+    assert len(selector.offers("summarization")) == 3
 
 
 def test_a_planners_own_reason_is_told() -> None:
