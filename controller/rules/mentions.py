@@ -92,7 +92,7 @@ def _opens(text: str, start: int) -> bool:
     """Whether the mark at ``start`` opens a quotation: an apostrophe stands within or behind a word."""
     behind = text[start + 1 : start + 2]
     before = text[start - 1] if start else " "
-    return not before.isalnum() and bool(behind) and not behind.isspace()
+    return not before.isalnum() and bool(behind) and (text[start] == "«" or not behind.isspace())
 
 
 def _quoted(content: str, start: int, end: int) -> Mention:

@@ -66,7 +66,12 @@ class _Phrase(Generic[Sense]):
 
 
 class PhraseBook(Generic[Sense]):
-    """Phrases with their meanings, indexed by their first word."""
+    """Phrases with their meanings, indexed by their first word.
+
+    Attributes:
+        words: every word that a phrase names in full.
+
+    """
 
     def __init__(
         self,
@@ -85,11 +90,13 @@ class PhraseBook(Generic[Sense]):
             ValueError: a phrase is empty, names no such group, or does not begin with a word.
 
         """
+        self.words: set[str] = set()
         self._stops = frozenset(stops)
         self._by_word: defaultdict[str, list[_Phrase[Sense]]] = defaultdict(list)
         self._by_stem: defaultdict[str, list[_Phrase[Sense]]] = defaultdict(list)
         for text, meaning in entries:
             phrase = _compile(text, meaning, groups or {})
+            self.words.update(word for step in phrase.steps for word in step.words if word.isalpha())
             for word in phrase.steps[0].words:
                 self._by_word[word].append(phrase)
             for stem in phrase.steps[0].stems:

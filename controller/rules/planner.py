@@ -21,7 +21,7 @@ def plan_text(
     text: str, attachments: Sequence[Attachment] = (), context: Sequence[Message] = ()
 ) -> list[Draft]:
     """The raw tasks of a request; none where it is mere talk."""
-    reading = read(text)
+    reading = read(text, context=context)
     return draft(reading, Sources(reading, attachments, context))
 
 
@@ -59,7 +59,7 @@ class EmbeddedPlanner:
 
 
 def _draft(request: Request) -> tuple[Reading, list[Draft]]:
-    reading = read(request.text)
+    reading = read(request.text, context=request.context)
     return reading, draft(reading, Sources(reading, request.attachments, request.context))
 
 

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from controller.request import Message
+from controller.rules.language import language_of
 from controller.rules.mentions import Mention, find_mentions
-from controller.rules.vocabulary import Vocabulary, vocabulary_for
+from controller.rules.vocabulary import Vocabulary
 from model_catalog.tasks import Modality
 
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]|_+")
@@ -87,10 +89,12 @@ class Reading:
         return self.text[tokens[0].start : tokens[-1].end] if tokens else ""
 
 
-def read(text: str, vocabularies: Sequence[Vocabulary] | None = None) -> Reading:
-    """Read a request in the language that knows most of its words."""
-    vocabulary = vocabulary_for([match[0].lower() for match in _TOKEN.finditer(text[:5000])], vocabularies)
-    mentions = find_mentions(text, lambda before: vocabulary.noun(_words(before)))
+def read(
+    text: str, vocabularies: Sequence[Vocabulary] | None = None, context: Sequence[Message] = ()
+) -> Reading:
+    """Read a request in its language; ``context`` tells it where its own words do not."""
+    vocabulary = language_of(text, context, vocabularies)
+    mentions = find_mentions(text, lambda before: vocabulary.noun(_words(before, vocabulary)))
     sentences = _sentences(text, mentions, vocabulary)
     inline = _inline(text, sentences, vocabulary)
     if inline:
@@ -102,24 +106,24 @@ def read(text: str, vocabularies: Sequence[Vocabulary] | None = None) -> Reading
 def is_question(text: str, vocabulary: Vocabulary) -> bool:
     """Whether a text asks something."""
     first = _TOKEN.search(text)
-    asks = first is not None and first[0].lower().replace("’", "'") in vocabulary.groups["questions"]
+    asks = first is not None and _words(first[0], vocabulary)[0] in vocabulary.groups["questions"]
     return text.rstrip().endswith("?") and (asks or len(text) < 300)
 
 
-def _words(text: str) -> list[str]:
-    return [match[0].lower() for match in _TOKEN.finditer(text)]
+def _words(text: str, vocabulary: Vocabulary) -> list[str]:
+    return [token.word for token in _plain(text, 0, len(text), vocabulary)]
 
 
-def _tokens(text: str, mentions: Sequence[Mention]) -> Iterator[Token]:
+def _tokens(text: str, mentions: Sequence[Mention], vocabulary: Vocabulary) -> Iterator[Token]:
     cursor = 0
     for mention in mentions:
-        yield from _plain(text, cursor, mention.start)
+        yield from _plain(text, cursor, mention.start, vocabulary)
         yield Token(f"<{mention.modality}>", mention.start, mention.end, mention)
         cursor = mention.end
-    yield from _plain(text, cursor, len(text))
+    yield from _plain(text, cursor, len(text), vocabulary)
 
 
-def _plain(text: str, start: int, end: int) -> Iterator[Token]:
+def _plain(text: str, start: int, end: int, vocabulary: Vocabulary) -> Iterator[Token]:
     for match in _TOKEN.finditer(text, start, end):
         if (
             match[0] == "-"
@@ -127,13 +131,16 @@ def _plain(text: str, start: int, end: int) -> Iterator[Token]:
             and text[match.end() : match.end() + 1].isalnum()
         ):
             continue
-        yield Token(match[0].lower().replace("’", "'"), match.start(), match.end())
+        place = match.start()
+        for word, length in vocabulary.letters.words(match[0]):
+            yield Token(word, place, place + length)
+            place += length
 
 
 def _sentences(text: str, mentions: Sequence[Mention], vocabulary: Vocabulary) -> tuple[Sentence, ...]:
     sequels = vocabulary.groups["sequels"]
     groups: list[list[Token]] = [[]]
-    for token in _tokens(text, mentions):
+    for token in _tokens(text, mentions, vocabulary):
         last = groups[-1][-1] if groups[-1] else None
         if last and (token.word in sequels or _ends(text, last, token)):
             groups.append([])

@@ -5,9 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import count
 from typing import Any, TypeVar
 
+from controller.rules.letters import Letters
 from controller.rules.phrases import PhraseBook, expand
+from controller.rules.prose import Prose
+from controller.rules.spelling import Spelling
 from model_catalog.tasks import Modality
 
 T = TypeVar("T")
@@ -18,7 +22,8 @@ class Sense:
     """What a phrase asks for.
 
     Attributes:
-        tasks: the task type by the modality of what it is done to; under None where that does not matter.
+        tasks: the task type by the modality of what it is done to; under None where that does not matter;
+            empty where the words ask for nothing ("the text output").
         rank: its place in the file: among phrases equally long the earlier sense wins.
         want: the job asked for where the task type covers two.
         last: whether it is done to what the rest of its clause makes ("… aloud", "… in French").
@@ -51,6 +56,8 @@ class Vocabulary:
 
     Attributes:
         language: its English name.
+        letters: how its words are written.
+        signs: words that tell a text in it from one in another language.
         groups: sets of words by their role; the planner's modules read those listed in ``ROLES``.
         senses: phrases that ask for a task.
         names: phrases that point at a result.
@@ -61,12 +68,19 @@ class Vocabulary:
         examples: what to name to a person who forgot to give one.
         reply: what the planner answers to mere talk.
         missing: what it answers where every task lacks its file or text; takes ``things`` and ``examples``.
+        asked: how a question is put that the words of a request ask; takes ``words``.
+        prose: how answers are worded.
         asking: how it asks back: see ``ASKING``.
         offers: what it offers to do with a file or text of a modality; under ``data`` where none is at hand.
+        repeats: phrases that ask for the same once more, or for another file.
+        numbers: the numbers of things or times that a person asks for in words ("two", "twice").
+        spelling: puts right how a word is spelled.
 
     """
 
     language: str
+    letters: Letters
+    signs: frozenset[str]
     groups: Mapping[str, frozenset[str]]
     senses: PhraseBook[Sense]
     names: PhraseBook[Name]
@@ -77,12 +91,13 @@ class Vocabulary:
     examples: Mapping[Modality, str]
     reply: str
     missing: str
+    asked: str
+    prose: Prose
     asking: Mapping[str, str]
     offers: Mapping[Modality, Sequence[str]]
-
-    def known(self, words: Iterable[str]) -> int:
-        """How many of the words it knows as a function word, a thing or a language."""
-        return sum(1 for word in words if any(word in group for group in self.groups.values()))
+    repeats: PhraseBook[None]
+    numbers: Mapping[str, int]
+    spelling: Spelling
 
     def noun(self, words: Sequence[str]) -> Modality | None:
         """What the last thing named among the words is made of."""
@@ -117,8 +132,13 @@ ROLES = (
     "sorting",
     "instructive",
     "wh",
+    "signs",
+    "inversions",
 )
 """The groups that every vocabulary must have."""
+
+OPTIONAL = ("after", "before", "knowing", "whether", "targets", "announcing", "below", "times", "another")
+"""The groups that a vocabulary may leave out."""
 
 ASKING = ("doubt", "choice", "open", "or")
 """The sentences that ask back: what is not understood (takes ``words``), what to do with something at hand
@@ -132,27 +152,52 @@ def parse(content: Mapping[str, Any]) -> Vocabulary:
         ValueError: a group is missing, or a phrase is no phrase.
 
     """
-    groups = {name: tuple(words) for name, words in content["groups"].items()}
+    letters = Letters(content["accented"], content["elisions"])
+    groups = {name: tuple(map(letters.text, words)) for name, words in content["groups"].items()}
     missing = [role for role in ROLES if role not in groups]
     if missing:
         raise ValueError(f"The vocabulary {content['language']} lacks the groups {', '.join(missing)}.")
-    senses = [_sense(row, rank) for rank, row in enumerate(content["senses"])]
-    stops = groups["prepositions"]
+    groups = dict.fromkeys(OPTIONAL, ()) | groups
+    sets = {name: frozenset(expand(f"@{name}", groups)) for name in groups}
+    nouns = _by_word(letters, content["nouns"])
+    languages = {letters.text(word): name for word, name in content["languages"].items()}
+
+    def book(pairs: Iterable[tuple[str, T]]) -> PhraseBook[T]:
+        spelled = [(letters.text(phrase), meaning) for phrase, meaning in pairs]
+        return PhraseBook(spelled, groups, groups["prepositions"])
+
+    idle = [(phrase, Sense({}, -1)) for phrase in content.get("idle", ())]
+    senses = book([*_pairs(content["senses"], map(_sense, content["senses"], count())), *idle])
     return Vocabulary(
-        content["language"],
-        {name: frozenset(expand(f"@{name}", groups)) for name in groups},
-        PhraseBook(_pairs(content["senses"], senses), groups, stops),
-        PhraseBook(_pairs(content["results"], list(map(_name, content["results"]))), groups, stops),
-        {word: Modality(modality) for modality, words in content["nouns"].items() for word in words},
-        content["languages"],
-        PhraseBook([(phrase, None) for phrase in content["papers"]], groups, stops),
-        _by_modality(content["things"]),
-        _by_modality(content["examples"]),
-        content["reply"],
-        content["missing"],
-        content.get("asking", {}),
-        {Modality(name): tuple(listed) for name, listed in content.get("offers", {}).items()},
+        language=content["language"],
+        letters=letters,
+        signs=frozenset(senses.words).union(*sets.values(), nouns, languages),
+        groups=sets,
+        senses=senses,
+        names=book(_pairs(content["results"], map(_name, content["results"]))),
+        nouns=nouns,
+        languages=languages,
+        papers=book((phrase, None) for phrase in content["papers"]),
+        things=_by_modality(content["things"]),
+        examples=_by_modality(content["examples"]),
+        reply=content["reply"],
+        missing=content["missing"],
+        asked=content["asked"],
+        prose=Prose.parse(content["answers"], content["languages"]),
+        asking=content.get("asking", {}),
+        offers={Modality(name): tuple(listed) for name, listed in content.get("offers", {}).items()},
+        repeats=book((phrase, None) for phrase in content.get("repeats", ())),
+        numbers={letters.text(word): number for word, number in content.get("numbers", {}).items()},
+        spelling=Spelling(content.get("spellings", {}), [*senses.words, *_listed(groups), *nouns]),
     )
+
+
+def _by_word(letters: Letters, words: Mapping[str, Iterable[str]]) -> dict[str, Modality]:
+    return {letters.text(word): Modality(name) for name, listed in words.items() for word in listed}
+
+
+def _listed(groups: Mapping[str, Sequence[str]]) -> list[str]:
+    return [word for words in groups.values() for word in words]
 
 
 def _by_modality(words: Mapping[str, str]) -> dict[Modality, str]:
@@ -180,10 +225,6 @@ def _pairs(rows: Iterable[Mapping[str, Any]], meanings: Iterable[T]) -> list[tup
     ]
 
 
-_SAMPLE = 500
-"""How many words of a request tell its language."""
-
-
 @cache
 def vocabularies() -> tuple[Vocabulary, ...]:
     """Every language that ships, English first."""
@@ -191,12 +232,4 @@ def vocabularies() -> tuple[Vocabulary, ...]:
     parsed = [parse(json.loads(entry.read_text(encoding="utf-8"))) for entry in files]
     return tuple(
         sorted(parsed, key=lambda vocabulary: (vocabulary.language != "English", vocabulary.language))
-    )
-
-
-def vocabulary_for(words: Sequence[str], among: Sequence[Vocabulary] | None = None) -> Vocabulary:
-    """The vocabulary that knows most of the words; the first where several do."""
-    known = among or vocabularies()
-    return (
-        known[0] if len(known) == 1 else max(known, key=lambda vocabulary: vocabulary.known(words[:_SAMPLE]))
     )

@@ -51,7 +51,8 @@ def question(reading: Reading, segment: Segment) -> str | None:
     marks = segment.vocabulary.groups["fillers"] | _MARKS
     tokens = _trimmed(segment.sentence.tokens[first : segment.end], marks, _endings(segment.vocabulary))
     words = spoken(reading, segment.vocabulary, tokens)
-    return words[:1].upper() + words[1:] + "?" if len(tokens) > 1 else None
+    asked = segment.vocabulary.asked.format(words=words[:1].upper() + words[1:])
+    return asked if len(tokens) > 1 else None
 
 
 def _fact(segment: Segment) -> int | None:

@@ -12,7 +12,7 @@ from controller.rules.cues import find_cues
 from controller.rules.drafting import draft
 from controller.rules.reading import read
 from controller.rules.sources import Sources
-from controller.rules.vocabulary import ROLES, Vocabulary, parse, vocabularies, vocabulary_for
+from controller.rules.vocabulary import ROLES, Vocabulary, parse, vocabularies
 from model_catalog.tasks import MEDIA, TASKS, Modality
 
 _SPECIAL = {"last", "original", "question"}
@@ -39,6 +39,10 @@ def _german() -> dict[str, Any]:
     }
     return {
         "language": "German",
+        "elisions": [],
+        "accented": [],
+        "asked": "{words}?",
+        "answers": _FILES["english.json"]["answers"],
         "reply": "Guten Tag!",
         "missing": "Mir fehlt {things}, etwa {examples}.",
         "nouns": {"image": ["bild"], "audio": ["aufnahme"]},
@@ -106,14 +110,6 @@ def test_a_missing_group_is_refused() -> None:
     del content["groups"]["joints"]
     with pytest.raises(ValueError, match="German lacks the groups joints"):
         parse(content)
-
-
-def test_a_language_is_chosen_by_its_words() -> None:
-    english, german = vocabularies()[0], parse(_german())
-    both = [english, german]
-    assert vocabulary_for(["bitte", "beschreibe", "es", "und"], both) is german
-    assert vocabulary_for(["please", "describe", "it"], both) is english
-    assert vocabulary_for([], both) is english
 
 
 def test_a_new_language_is_one_file() -> None:
