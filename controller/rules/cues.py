@@ -165,10 +165,10 @@ def _shared(matches: Sequence[Match[Sense]], bounds: Sequence[tuple[int, int]]) 
 
 def _in_order_of_work(cues: Sequence[Cue], joints: Sequence[int]) -> list[Cue]:
     """Cues that no joint parts are one phrase, inner things first: "summarize the text in the picture"."""
-    clauses = groupby(cues, key=lambda cue: bisect_right(joints, cue.segment.cue[0]))
+    groups = groupby(cues, key=lambda cue: bisect_right(joints, cue.segment.cue[0]))
     ordered: list[Cue] = []
-    for _, clause in clauses:
-        parts = _without_echoes(list(clause))
+    for clause in _in_order_of_time([list(clause) for _, clause in groups], joints):
+        parts = _without_echoes(clause)
         ordered += reversed([cue for cue in parts if not cue.sense.last])
         closing = sorted((cue for cue in parts if cue.sense.last), key=lambda cue: cue.sense.rank)
         if len(closing) == len(parts) > 1:  # "say 'hello' in French": the first takes the text
@@ -176,6 +176,31 @@ def _in_order_of_work(cues: Sequence[Cue], joints: Sequence[int]) -> list[Cue]:
             closing[1:] = [_over(cue, cue.segment.cue[0], cue.segment.cue[0] + 1) for cue in closing[1:]]
         ordered += closing
     return ordered
+
+
+def _in_order_of_time(clauses: list[list[Cue]], joints: Sequence[int]) -> list[list[Cue]]:
+    """Clauses by when they are done: "do this after doing that", "before doing this, do that"."""
+    ordered = list(clauses)
+    for index in range(1, len(clauses)):
+        earlier = _opener(clauses[index], joints, "after", inside=True)
+        if earlier or (index == 1 and _opener(clauses[0], joints, "before", inside=False)):
+            ordered[index - 1], ordered[index] = ordered[index], ordered[index - 1]
+    return ordered
+
+
+def _opener(clause: Sequence[Cue], joints: Sequence[int], group: str, inside: bool) -> bool:
+    """Whether a clause begins with a word of the group, ``inside`` a sentence or at its front.
+
+    "After that" tells nothing of the clause it stands in; nor does an "after" behind a comma.
+    """
+    segment = clause[0].segment
+    words, groups = segment.sentence.words, segment.vocabulary.groups
+    place = bisect_right(joints, segment.cue[0]) - 1
+    joint = joints[place] if place >= 0 else 0
+    if words[joint] not in groups[group] or words[joint + 1 : joint + 2] == ():
+        return False
+    apart = joint == 0 or words[joint - 1] in groups["joints"]
+    return apart is not inside and words[joint + 1] not in groups["pronouns"]
 
 
 def _over(cue: Cue, start: int, end: int) -> Cue:
@@ -196,6 +221,8 @@ def _without_echoes(parts: Sequence[Cue]) -> list[Cue]:
 def _continues(run: Sequence[Cue], cue: Cue) -> bool:
     """Whether a cue says the same as the one before it, or what that one asks ("what is the sentiment")."""
     before = run[-1]
+    if not before.tasks or not cue.tasks:
+        return False
     if not before.tasks.isdisjoint(cue.tasks):
         return not (_has_file(before) and _has_file(cue))
     return _is_open(before) and not cue.sense.last

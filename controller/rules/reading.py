@@ -99,7 +99,7 @@ def read(
     inline = _inline(text, sentences, vocabulary)
     if inline:
         mentions = sorted([*mentions, inline], key=lambda mention: mention.start)
-        sentences = _sentences(text, mentions, vocabulary)
+        sentences = _placed(_sentences(text, mentions, vocabulary), inline)
     return Reading(text, vocabulary, sentences)
 
 
@@ -133,7 +133,7 @@ def _plain(text: str, start: int, end: int, vocabulary: Vocabulary) -> Iterator[
             continue
         place = match.start()
         for word, length in vocabulary.letters.words(match[0]):
-            yield Token(word, place, place + length)
+            yield Token(vocabulary.spelling.right(word), place, place + length)
             place += length
 
 
@@ -164,12 +164,68 @@ def _inline(text: str, sentences: Sequence[Sentence], vocabulary: Vocabulary) ->
         for index, token in enumerate(sentence.tokens):
             ends_line = index == len(sentence.tokens) - 1
             if token.word == ":" and (ends_line or sentence.tokens[index + 1].start > token.end):
-                before = sentence.words[max(0, index - _INTRODUCTION) : index]
+                before = _introduction(text, sentences[: number + 1], index)
                 if vocabulary.groups["texts"].intersection(before):
                     return _extent(text, [sentence.tokens[index + 1 :]], sentences[number + 1 :], vocabulary)
     if _titled(text, sentences, vocabulary):
         return _extent(text, [], sentences[1:], vocabulary)
     return None
+
+
+def _introduction(text: str, sentences: Sequence[Sentence], index: int) -> Sequence[str]:
+    """The words in front of a colon, with those of the step before it: "… the text, then read it:"."""
+    *earlier, sentence = sentences
+    words = sentence.words[:index]
+    if earlier and not _ends(text, earlier[-1].tokens[-1], sentence.tokens[0]):
+        words = earlier[-1].words + words
+    return words[-_INTRODUCTION:] if not earlier else words[-2 * _INTRODUCTION :]
+
+
+def _placed(sentences: tuple[Sentence, ...], inline: Mention) -> tuple[Sentence, ...]:
+    """The sentences with the text where it is announced, if that is a step before the colon.
+
+    In "translate the following text and read it: …" the text is what to translate.
+    """
+    holders = [number for number, sentence in enumerate(sentences) if _holds(sentence, inline)]
+    last = holders[0] if holders else 0
+    for number in range(max(0, last - 1), last + 1):
+        place = _announced(sentences[number], sentences[number + 1 : last + 1], inline)
+        if place is not None:
+            token = next(token for token in sentences[last].tokens if token.mention is inline)
+            return _moved(sentences, token, last, number, place)
+    return sentences
+
+
+def _holds(sentence: Sentence, inline: Mention) -> bool:
+    return any(token.mention is inline for token in sentence.tokens)
+
+
+def _announced(sentence: Sentence, rest: Sequence[Sentence], inline: Mention) -> int | None:
+    """Where a sentence announces the text ("this article"), if a pronoun in a later step means it too."""
+    groups, nouns = sentence.vocabulary.groups, sentence.vocabulary.nouns
+    colon = next((i for i, token in enumerate(sentence.tokens) if token.mention is inline), None)
+    head = sentence.words[:colon]
+    first = next((i for i, word in enumerate(head) if word in groups["announcing"]), None)
+    if first is None:
+        return None
+    place = first + 1
+    if place < len(head) and nouns.get(head[place]) is Modality.TEXT:
+        place += 1
+    later = [*head[place:], *(token.word for after in rest for token in after.tokens)]
+    return None if groups["pronouns"].isdisjoint(later) else place
+
+
+def _moved(
+    sentences: tuple[Sentence, ...], token: Token, source: int, target: int, place: int
+) -> tuple[Sentence, ...]:
+    """The sentences with one token taken from ``source`` to a place in ``target``."""
+    moved = list(sentences)
+    for number in {source, target}:
+        kept = [other for other in sentences[number].tokens if other is not token]
+        if number == target:
+            kept.insert(place, token)
+        moved[number] = Sentence(tuple(kept), sentences[number].vocabulary)
+    return tuple(moved)
 
 
 def _titled(text: str, sentences: Sequence[Sentence], vocabulary: Vocabulary) -> bool:

@@ -28,6 +28,7 @@ class Sense:
         want: the job asked for where the task type covers two.
         last: whether it is done to what the rest of its clause makes ("… aloud", "… in French").
         question: whether the words themselves are put to the expert.
+        repeat: whether it asks for what was asked before, mostly for another file ("do the same for …").
 
     """
 
@@ -36,6 +37,7 @@ class Sense:
     want: str | None = None
     last: bool = False
     question: bool = False
+    repeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,6 @@ class Vocabulary:
         prose: how answers are worded.
         asking: how it asks back: see ``ASKING``.
         offers: what it offers to do with a file or text of a modality; under ``data`` where none is at hand.
-        repeats: phrases that ask for the same once more, or for another file.
         numbers: the numbers of things or times that a person asks for in words ("two", "twice").
         spelling: puts right how a word is spelled.
 
@@ -95,7 +96,6 @@ class Vocabulary:
     prose: Prose
     asking: Mapping[str, str]
     offers: Mapping[Modality, Sequence[str]]
-    repeats: PhraseBook[None]
     numbers: Mapping[str, int]
     spelling: Spelling
 
@@ -166,8 +166,7 @@ def parse(content: Mapping[str, Any]) -> Vocabulary:
         spelled = [(letters.text(phrase), meaning) for phrase, meaning in pairs]
         return PhraseBook(spelled, groups, groups["prepositions"])
 
-    idle = [(phrase, Sense({}, -1)) for phrase in content.get("idle", ())]
-    senses = book([*_pairs(content["senses"], map(_sense, content["senses"], count())), *idle])
+    senses = book([*_pairs(content["senses"], map(_sense, content["senses"], count())), *_taskless(content)])
     return Vocabulary(
         language=content["language"],
         letters=letters,
@@ -186,7 +185,6 @@ def parse(content: Mapping[str, Any]) -> Vocabulary:
         prose=Prose.parse(content["answers"], content["languages"]),
         asking=content.get("asking", {}),
         offers={Modality(name): tuple(listed) for name, listed in content.get("offers", {}).items()},
-        repeats=book((phrase, None) for phrase in content.get("repeats", ())),
         numbers={letters.text(word): number for word, number in content.get("numbers", {}).items()},
         spelling=Spelling(content.get("spellings", {}), [*senses.words, *_listed(groups), *nouns]),
     )
@@ -194,6 +192,12 @@ def parse(content: Mapping[str, Any]) -> Vocabulary:
 
 def _by_word(letters: Letters, words: Mapping[str, Iterable[str]]) -> dict[str, Modality]:
     return {letters.text(word): Modality(name) for name, listed in words.items() for word in listed}
+
+
+def _taskless(content: Mapping[str, Any]) -> list[tuple[str, Sense]]:
+    """The phrases that ask for nothing, or for the same again."""
+    idle = [(phrase, Sense({}, -1)) for phrase in content.get("idle", ())]
+    return idle + [(phrase, Sense({}, -1, repeat=True)) for phrase in content.get("repeats", ())]
 
 
 def _listed(groups: Mapping[str, Sequence[str]]) -> list[str]:
