@@ -1,13 +1,15 @@
 """Drafting: from the cues of a request to its tasks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from controller.rules import wording
 from controller.rules.asking import Asker
 from controller.rules.cues import Cue, Segment, find_cues, whole
-from controller.rules.filling import GUIDED, Filler
+from controller.rules.filling import GUIDED, Filler, multiplied
 from controller.rules.reading import Reading, Sentence
+from controller.rules.repeating import rounds
 from controller.rules.sources import Sources
 from controller.rules.wiring import Board, Draft
 from model_catalog.tasks import MEDIA, TASKS, Modality
@@ -20,13 +22,24 @@ ZERO_SHOT: Mapping[str, str] = {
 
 _GUIDES: Mapping[str, str] = {guide: guided for guided, guide in GUIDED.items()}
 
+_MOST_ROUNDS = 10
+"""How often one request has the same done again."""
+_MOST_REPEATED = 20
+"""How many of its tasks."""
+
+_ADJECTIVES = 3
+"""How many words before a name may hold "the" or "that"."""
+
+_NEGATION_WORDS = 7
+"""How many words before a cue may deny it."""
+
 _GUIDE_WORDS = 4
 """How many words before "the pose of …" may say that a picture is to be based on it."""
 
 
 def draft(reading: Reading, sources: Sources) -> list[Draft]:
     """The tasks of a request, each behind those it refers to; none where it asks for none."""
-    drafter = _Drafter(reading, sources)
+    drafter = _Drafter(reading, sources, Board(sources))
     for sentence in reading.sentences:
         drafter.read(sentence)
     return drafter.board.tasks
@@ -35,27 +48,34 @@ def draft(reading: Reading, sources: Sources) -> list[Draft]:
 class _Drafter:
     """Goes through a request once, cue by cue."""
 
-    def __init__(self, reading: Reading, sources: Sources) -> None:
-        self.board = Board(sources)
+    def __init__(self, reading: Reading, sources: Sources, board: Board) -> None:
+        self.board = board
         self._reading = reading
         self._sources = sources
-        self._filler = Filler(reading, self.board)
-        self._asker = Asker(reading, self.board)
+        self._filler = Filler(reading, board)
+        self._asker = Asker(reading, board)
         self._guide: str | None = None  # the task whose picture the next drawing follows
         self._before: Cue | None = None
+        self._done: list[Cue] = []
+        self._rounds = 0
 
     def read(self, sentence: Sentence) -> None:
         """Draft the tasks of one sentence."""
         cues = find_cues(sentence)
         if not cues:
             self._sources.see(whole(sentence))
+        self._all(cues, remember=True)
+
+    def _all(self, cues: Sequence[Cue], remember: bool = False) -> None:
         quoted = any(cue.sense.question and wording.question_quote(cue.segment) for cue in cues)
         pointer: Segment | None = None
         for said in cues:
             points = self._points(said)
             cue = said if points else _with(said, pointer)
             pointer = said.segment if points else None
-            if points or self._passing(cue) or not self._feasible(cue, len(cues)):
+            if cue.sense.repeat:
+                self._again(cue.segment)
+            elif points or self._passing(cue) or not self._feasible(cue, len(cues)):
                 self._sources.see(cue.segment)
             elif cue.sense.question:
                 self._asker.ask(cue, quoted)
@@ -64,16 +84,40 @@ class _Drafter:
             if len(cue.tasks) == 1 and cue.tasks <= _GUIDES.keys() and _based(cue.segment):
                 (self._guide,) = cue.tasks
             self._before = cue
+            if remember:
+                self._done.append(cue)
+
+    def _again(self, segment: Segment) -> None:
+        """Do once more what the request asked for so far, else what the person asked for before it."""
+        self._sources.see(segment)
+        self._rounds += 1
+        if self._rounds > _MOST_ROUNDS:
+            return
+        drafter, again = self, _repeatable(self._done)
+        if not again:
+            reading = self._sources.asked_before()
+            drafter = _Drafter(reading, self._sources, self.board)
+            again = _repeatable(cue for sentence in reading.sentences for cue in find_cues(sentence))
+        for cues in rounds(again, segment)[:_MOST_ROUNDS]:
+            drafter._all(cues)
 
     def _points(self, cue: Cue) -> bool:
         """Whether the words only point at a result that is there already."""
         if cue.sense.question:
             return False
-        called = [match.meaning.of for match in cue.segment.names if cue.segment.cue[0] in match.positions]
-        return any(
-            not cue.tasks.isdisjoint(of) and any(self._sources.made(of, modality) for modality in Modality)
-            for of in called
-        )
+        words, groups = cue.segment.sentence.words, cue.segment.vocabulary.groups
+        opens = cue.segment.cue[0]
+        for match in cue.segment.names:
+            known = groups["definites"].intersection(words[max(0, match.start - _ADJECTIVES) : match.start])
+            told = opens in match.positions or (known and not set(cue.segment.cue).isdisjoint(match.positions))
+            of = match.meaning.of
+            if told and not cue.tasks.isdisjoint(of) and self._exists(of):
+                return True
+        return False
+
+    def _exists(self, of: Sequence[str]) -> bool:
+        """Whether the request has drafted one of the task types."""
+        return any(self._sources.made(of, modality) for modality in Modality)
 
     def _passing(self, cue: Cue) -> bool:
         """Whether the words tell what is not to be done, or how the last task is ("edit it by …")."""
@@ -81,7 +125,8 @@ class _Drafter:
         groups = sentence.vocabulary.groups
         previous = sentence.words[first - 1] if first else ""
         repeated = self._before is not None and not self._before.tasks.isdisjoint(cue.tasks)
-        return previous in groups["negations"] or (repeated and previous in groups["elaborations"])
+        elaborates = repeated and previous in groups["elaborations"]
+        return not cue.tasks or elaborates or _negated(cue.segment)
 
     def _feasible(self, cue: Cue, cues: int) -> bool:
         """Whether a file it needs exists; where it is all that is asked, it stays for the plan to refuse."""
@@ -97,7 +142,9 @@ class _Drafter:
         self._sources.see(segment, self._filler.orders(task, segment))
         wants = TASKS[task].wants
         want = cue.sense.want if cue.sense.want in wants[1:] else None
-        self.board.add(task, self._filler.fill(task, segment), want)
+        values = self._filler.fill(task, segment)
+        times = wording.times(segment)
+        self.board.add(task, multiplied(task, values, times) if times > 1 else values, want)
         if task in GUIDED:
             self._guide = None
 
@@ -129,6 +176,21 @@ class _Drafter:
             return None
         named = [task for match in segment.names for task in match.meaning.of if task in _GUIDES]
         return next((task for task in named if self._sources.made([task], Modality.IMAGE)), None)
+
+
+def _repeatable(cues: Iterable[Cue]) -> list[Cue]:
+    return list(islice((cue for cue in cues if cue.tasks), _MOST_REPEATED))
+
+
+def _negated(segment: Segment) -> bool:
+    """Whether the words of the clause before the cue deny it ("I don't have the time to read it")."""
+    groups, words = segment.vocabulary.groups, segment.sentence.words
+    for place in range(segment.cue[0] - 1, max(-1, segment.cue[0] - 1 - _NEGATION_WORDS), -1):
+        if words[place] in groups["negations"]:
+            return words[place + 1] not in groups["merely"]
+        if words[place] in groups["joints"] or words[place] in groups["knowing"]:
+            return False
+    return False
 
 
 def _with(cue: Cue, pointer: Segment | None) -> Cue:

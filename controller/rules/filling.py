@@ -16,6 +16,9 @@ GUIDED: Mapping[str, str] = {
 }
 """Tasks that draw along a picture, and the task that makes it."""
 
+_SPOKEN = frozenset({"text-to-speech"})
+"""Tasks that say a text, and so can say it twice in one result."""
+
 _LONGEST_ASIDE = 2
 """The most words that rather say how to do it ("narrate slowly") where a text is there to be used."""
 
@@ -90,6 +93,9 @@ class Filler:
 
     def _made_of(self, segment: Segment) -> Sequence[str] | None:
         """What to draw: the words that describe it, or the text they point at."""
+        several = wording.descriptions(self._reading, segment)
+        if len(several) > 1:
+            return several
         words = wording.description(self._reading, segment)
         if words is None or (words.pointing and self._has_text()):
             return _of(self._board.find(Modality.TEXT, segment))
@@ -121,6 +127,10 @@ class Filler:
         return _of(self._board.find(Modality.TEXT, segment)) or [self._reading.text]
 
     def _instruction(self, segment: Segment) -> Sequence[str] | None:
+        """How to change a picture: the words, or the result they say to follow ("… as the answer says")."""
+        named = self._board.sources.named(Modality.TEXT, segment)
+        if named and segment.has("bases") and not segment.mentions(Modality.TEXT):
+            return named[-1].values
         return _listed(wording.instruction(self._reading, segment))
 
     def _has_text(self) -> bool:
@@ -129,6 +139,24 @@ class Filler:
         return any(sources.thing(modality) for modality in (Modality.TEXT, Modality.AUDIO)) or bool(
             sources.unmet(Modality.AUDIO)
         )
+
+
+def multiplied(task: str, values: Values, times: int) -> Values:
+    """Values for a result that is wanted several times: drawn anew each time, or said over again."""
+    if any(knob.name == "seed" for knob in TASKS[task].knobs) and task not in _SPOKEN:
+        if all(len(listed) == 1 for listed in values.values()) and Modality.IMAGE in _made(task):
+            return {**values, "seed": [str(number) for number in range(1, times + 1)]}
+        return values
+    if task not in _SPOKEN:
+        return values
+    return {name: [" ".join([value] * times) for value in listed] for name, listed in values.items()}
+
+
+def _made(task: str) -> Sequence[Modality]:
+    """What a task makes without a picture to begin with; nothing where it needs one."""
+    row = TASKS[task]
+    taken = {argument.modality for argument in row.arguments if argument.required}
+    return row.outputs if taken == {Modality.TEXT} else ()
 
 
 def _of(group: Group | None) -> Sequence[str] | None:

@@ -4,12 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
+from itertools import chain, islice
 
 from controller.request import Attachment, Message
-from controller.rules.cues import Segment
+from controller.rules.cues import Segment, find_cues
 from controller.rules.mentions import find_mentions
-from controller.rules.reading import Reading, is_question
+from controller.rules.reading import Reading, is_question, read
 from model_catalog.tasks import MEDIA, TASKS, Modality
 
 VIEWS = frozenset(
@@ -31,6 +31,8 @@ ANSWERS = frozenset(name for name in TASKS if name.endswith("question-answering"
 
 _MEMORY = 20
 """How many earlier messages are searched for files, newest first."""
+_ASKED_BEFORE = 5
+"""How many earlier requests are searched for one to do again, newest first."""
 _MEMORY_CHARACTERS = 20_000
 """How much of each."""
 
@@ -76,6 +78,15 @@ class Sources:
             paths = tuple(item.path for item in attachments if item.modality is modality)
             if paths:
                 self._put(self._group(modality, paths))
+
+    def asked_before(self) -> Reading:
+        """The newest earlier request of the person that asks for a task, read; an empty one if there is none."""
+        asked = (message.content for message in reversed(self._context) if message.role == "user")
+        for content in islice(asked, _ASKED_BEFORE):
+            reading = read(content[:_MEMORY_CHARACTERS])
+            if any(cue.tasks for sentence in reading.sentences for cue in find_cues(sentence)):
+                return reading
+        return read("")
 
     def see(self, segment: Segment, spent: Iterable[str] = ()) -> None:
         """Meet what a segment mentions, but for ``spent``: texts that are questions or orders."""

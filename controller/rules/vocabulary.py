@@ -137,12 +137,25 @@ ROLES = (
 )
 """The groups that every vocabulary must have."""
 
-OPTIONAL = ("after", "before", "knowing", "whether", "targets", "announcing", "below", "times", "another")
+OPTIONAL = (
+    "after",
+    "before",
+    "knowing",
+    "merely",
+    "whether",
+    "towards",
+    "announcing",
+    "times",
+    "another",
+    "subjects",
+    "loose",
+)
 """The groups that a vocabulary may leave out."""
 
 ASKING = ("doubt", "choice", "open", "or")
 """The sentences that ask back: what is not understood (takes ``words``), what to do with something at hand
-(takes ``things`` and ``options``), what to do at all (takes ``options``), and the word between options."""
+(takes ``things``, ``file`` and ``options``), what to do at all (takes ``options``), and the word between
+options."""
 
 
 def parse(content: Mapping[str, Any]) -> Vocabulary:

@@ -9,7 +9,7 @@ from typing import Any
 
 from controller import reference
 from controller.rules.cues import Segment
-from controller.rules.sources import Group, Sources
+from controller.rules.sources import VIEWS, Group, Sources
 from model_catalog.tasks import MEDIA, TASKS, Modality
 
 CONVERTERS: Mapping[tuple[Modality, Modality], str | None] = {
@@ -65,11 +65,24 @@ class Board:
 
         A task that is drafted already is not drafted again.
         """
+        args = {name: self._seen_through(task, values) for name, values in args.items()}
         count = max((len(values) for values in args.values()), default=1)
         ids = dict.fromkeys(self._draft(task, _pick(args, index), want) for index in range(count))
         tags = tuple(reference.tag(task_id) for task_id in ids)
         outputs = [modality for modality in TASKS[task].outputs if modality is not Modality.DATA]
         return [self.sources.result(task, modality, tags) for modality in outputs]
+
+    def _seen_through(self, task: str, values: Sequence[str]) -> Sequence[str]:
+        """The values; for a view of its own kind the picture behind it, as boxes are drawn once."""
+        if task not in VIEWS:
+            return values
+        sources = [(value, reference.whole(value)) for value in values]
+        return [
+            self.tasks[of]["args"].get("image", value)
+            if of is not None and self.tasks[of]["task"] == task
+            else value
+            for value, of in sources
+        ]
 
     def _draft(self, task: str, args: dict[str, str], want: str | None) -> int:
         key = (task, want, *sorted(args.items()))

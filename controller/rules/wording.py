@@ -14,6 +14,8 @@ _LONGEST_POINTER = 3
 """The most words behind "the" that may point at a result instead of describing something new."""
 _BASIS_WORDS = 2
 """How many words before a name may say that it is a basis."""
+_MOST_TIMES = 10
+"""The most times that one request makes the same thing."""
 _MARKS = frozenset(".,;:!?()-–—*•")
 
 
@@ -48,8 +50,9 @@ def question(reading: Reading, segment: Segment) -> str | None:
         first = _fact(segment)
     if first is None:
         return None
-    marks = segment.vocabulary.groups["fillers"] | _MARKS
-    tokens = _trimmed(segment.sentence.tokens[first : segment.end], marks, _endings(segment.vocabulary))
+    groups = segment.vocabulary.groups
+    marks = groups["fillers"] | _MARKS
+    tokens = _trimmed(segment.sentence.tokens[first : segment.end], marks, marks | groups["joints"])
     words = spoken(reading, segment.vocabulary, tokens)
     asked = segment.vocabulary.asked.format(words=words[:1].upper() + words[1:])
     return asked if len(tokens) > 1 else None
@@ -127,6 +130,71 @@ def description(reading: Reading, segment: Segment) -> Words | None:
     if between[-1] is tokens[cue[-1]]:  # "a black and white picture of a dog"
         return Words(reading.text[between[0].start : behind[-1].end])
     return _words(reading, behind, vocabulary)
+
+
+def descriptions(reading: Reading, segment: Segment) -> list[str]:
+    """What each of several pictures is to show: "a picture of a cat and one of a dog"; else nothing."""
+    groups, nouns = segment.vocabulary.groups, segment.vocabulary.nouns
+    tokens = segment.sentence.tokens[segment.cue[-1] + 1 : _before_basis(segment)]
+    words = [token.word for token in tokens]
+    plural = any(segment.sentence.words[place] in groups["several"] for place in segment.cue)
+    lead = words[0] if words and words[0] in groups["prepositions"] else None
+    parts: list[list[Token]] = [[]]
+    cursor = 0
+    while cursor < len(tokens):
+        width = _next_description(words, cursor, lead, plural, segment.vocabulary) if parts[-1] else 0
+        if width:
+            parts.append([])
+        else:
+            parts[-1].append(tokens[cursor])
+        cursor += width or 1
+    if any(token.mention for token in tokens) or len(parts) < 2:
+        return []
+    plain = [_plain(part, segment.vocabulary) for part in parts]
+    known = all(part and _describes(part, segment.vocabulary) for part in plain)
+    return [reading.slice(part) for part in plain] if known and nouns else []
+
+
+def _next_description(
+    words: Sequence[str], cursor: int, lead: str | None, plural: bool, vocabulary: Vocabulary
+) -> int:
+    """How many words lead to a description of its own: "and another one of", or "and" before "a dog"."""
+    groups = vocabulary.groups
+    if words[cursor] not in groups["joints"] or lead is None:
+        return 0
+    behind = cursor + 1
+    while behind < min(len(words), cursor + _BASIS_WORDS) and words[behind] in groups["joints"]:
+        behind += 1
+    place = behind
+    while place < min(len(words), behind + _BASIS_WORDS + 2) and _counts(words[place], vocabulary):
+        place += 1
+    if place < len(words) and words[place] == lead:
+        return place + 1 - cursor
+    return behind - cursor if plural and place > behind and words[place - 1] in groups["articles"] else 0
+
+
+def _counts(word: str, vocabulary: Vocabulary) -> bool:
+    """Whether a word may stand in for the thing described: "one", "a picture", "another"."""
+    known = vocabulary.groups["articles"] | vocabulary.groups["another"] | vocabulary.numbers.keys()
+    return word in known or vocabulary.nouns.get(word) in MEDIA
+
+
+def times(segment: Segment) -> int:
+    """How often a result is wanted: "two pictures", "twice", "three times"; once where nothing is said."""
+    vocabulary, words, cue = segment.vocabulary, segment.sentence.words, segment.cue
+    for place in range(segment.start, segment.end):
+        number = vocabulary.numbers.get(words[place]) or _figure(words[place])
+        if number is None:
+            continue
+        behind = words[place + 1] if place + 1 < segment.end else ""
+        counted = cue[0] < place < cue[-1] and behind in vocabulary.groups["several"]
+        if counted or words[place] in vocabulary.groups["times"] or behind in vocabulary.groups["times"]:
+            return min(number, _MOST_TIMES)
+    return 1
+
+
+def _figure(word: str) -> int | None:
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= 2 else None
 
 
 def _before_basis(segment: Segment) -> int:
@@ -211,7 +279,8 @@ def instruction(reading: Reading, segment: Segment) -> str | None:
 def clause(reading: Reading, segment: Segment) -> str:
     """The words from the one that names the task on, as a sentence without its small talk."""
     first = segment.cue[0] if segment.cue else segment.start
-    tokens = _trimmed(segment.sentence.tokens[first : segment.end], _MARKS, _MARKS)
+    trails = _MARKS | segment.vocabulary.groups["joints"]
+    tokens = _trimmed(segment.sentence.tokens[first : segment.end], _MARKS, trails)
     text = spoken(reading, segment.vocabulary, tokens)
     return text[:1].upper() + text[1:]
 
@@ -220,6 +289,12 @@ def target_languages(segment: Segment) -> list[str]:
     """The languages to translate into, by their English names."""
     languages, words = segment.vocabulary.languages, segment.sentence.words
     first = next((place for place in reversed(segment.cue) if words[place] in languages), None)
+    if first is None:
+        towards = segment.vocabulary.groups["towards"]
+        places = range(max(1, segment.start), segment.end)
+        first = next(
+            (place for place in places if words[place] in languages and words[place - 1] in towards), None
+        )
     if first is None:
         sources = segment.vocabulary.groups["sources"]
         places = [place for place in range(segment.start, segment.end) if words[place] in languages]
