@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Sequence
 from controller.plan import Plan
 from controller.planner import Offers, RawTask, Reply
 from controller.request import Attachment, Message, Request
+from controller.rules.clarifying import clarify, remark
+from controller.rules.confidence import confidence
 from controller.rules.drafting import draft
-from controller.rules.reading import Reading, read
+from controller.rules.reading import read
 from controller.rules.sources import Sources
 from controller.rules.wiring import Draft
 from deployments.llm.client import Usage
-from model_catalog.tasks import TASKS, Argument
 
 _LONG = 10_000
 """From how many characters on a request is read in a thread of its own."""
@@ -44,42 +45,23 @@ class EmbeddedPlanner:
     async def plan(
         self, request: Request, offers: Offers, plan: Plan, usage: Usage | None = None, run: str = ""
     ) -> AsyncIterator[RawTask | Reply]:
-        """Yield the tasks of the request; or a reply where it is mere talk, or lacks what it speaks of."""
+        """Yield the tasks of the request; or a reply where it is mere talk, unclear, or lacks something."""
         if len(request.text) > _LONG:  # a second's work: others are served meanwhile
-            reading, tasks = await asyncio.to_thread(_draft, request)
+            tasks, reply, aside = await asyncio.to_thread(_consider, request)
         else:
-            reading, tasks = _draft(request)
-        if not tasks:
-            yield Reply(reading.vocabulary.reply)
-        elif lacking := _lacking_everywhere(tasks):
-            yield Reply(_ask_for(reading, lacking))
-        else:
-            for task in tasks:
-                yield task
+            tasks, reply, aside = _consider(request)
+        if reply is not None:
+            yield Reply(reply)
+            return
+        plan.remarks += [aside] if aside else []
+        for task in tasks:
+            yield task
 
 
-def _draft(request: Request) -> tuple[Reading, list[Draft]]:
+def _consider(request: Request) -> tuple[list[Draft], str | None, str | None]:
+    """The tasks of a request; what to say instead where they should not run, and what besides them."""
     reading = read(request.text, context=request.context)
-    return reading, draft(reading, Sources(reading, request.attachments, request.context))
-
-
-def _lacking_everywhere(tasks: Sequence[Draft]) -> list[Argument]:
-    """What the tasks lack, where not one of them has all it needs."""
-    lacks = [
-        [
-            argument
-            for argument in TASKS[task["task"]].arguments
-            if argument.name not in task["args"] and (argument.required or not task["args"])
-        ]
-        for task in tasks
-    ]
-    return [argument for lack in lacks for argument in lack] if all(lacks) else []
-
-
-def _ask_for(reading: Reading, lacking: Sequence[Argument]) -> str:
-    vocabulary = reading.vocabulary
-    modality = lacking[0].modality
-    return vocabulary.missing.format(
-        things=vocabulary.things.get(modality, str(modality)),
-        examples=vocabulary.examples.get(modality, str(modality)),
-    )
+    tasks = draft(reading, Sources(reading, request.attachments, request.context))
+    sure = confidence(reading, tasks)
+    reply = clarify(reading, tasks, sure, request.attachments)
+    return tasks, reply, remark(reading, sure) if reply is None else None
