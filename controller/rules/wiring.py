@@ -9,7 +9,7 @@ from typing import Any
 
 from controller import reference
 from controller.rules.cues import Segment
-from controller.rules.sources import VIEWS, Group, Sources
+from controller.rules.sources import REMARKS, VIEWS, Group, Sources
 from model_catalog.tasks import MEDIA, TASKS, Modality
 
 CONVERTERS: Mapping[tuple[Modality, Modality], str | None] = {
@@ -73,16 +73,16 @@ class Board:
         return [self.sources.result(task, modality, tags) for modality in outputs]
 
     def _seen_through(self, task: str, values: Sequence[str]) -> Sequence[str]:
-        """The values; for a view of its own kind the picture behind it, as boxes are drawn once."""
-        if task not in VIEWS:
+        """The values; for what the same task makes of something that thing itself, as boxes are drawn once."""
+        if task not in VIEWS | REMARKS:
             return values
-        sources = [(value, reference.whole(value)) for value in values]
-        return [
-            self.tasks[of]["args"].get("image", value)
-            if of is not None and self.tasks[of]["task"] == task
-            else value
-            for value, of in sources
-        ]
+        made = [(value, reference.whole(value)) for value in values]
+        return [value if of is None else self._behind(task, of, value) for value, of in made]
+
+    def _behind(self, task: str, of: int, value: str) -> str:
+        draft = self.tasks[of]
+        given = draft["args"].values() if draft["task"] == task else ()
+        return next(iter(given), value) if len(given) == 1 else value
 
     def _draft(self, task: str, args: dict[str, str], want: str | None) -> int:
         key = (task, want, *sorted(args.items()))
@@ -111,9 +111,13 @@ class Board:
         task = CONVERTERS[group.modality, modality] if group else None
         if group is None or task is None:
             return group
-        ocr = task == "image-to-text" and segment.has("written")
         name = TASKS[task].arguments[0].name
+        ocr = task == "image-to-text" and (segment.has("written") or self._is_read(name, group))
         return self.add(task, {name: group.values}, "ocr" if ocr else None)[0]
+
+    def _is_read(self, name: str, group: Group) -> bool:
+        """Whether the text in the pictures is read already."""
+        return all(("image-to-text", "ocr", (name, value)) in self._drafted for value in group.values)
 
 
 def _convertible(modality: Modality) -> list[Modality]:
