@@ -8,7 +8,7 @@ from itertools import chain, islice
 
 from controller.request import Attachment, Message
 from controller.rules.cues import Segment, find_cues
-from controller.rules.mentions import find_mentions
+from controller.rules.mentions import Mention, find_mentions
 from controller.rules.reading import Reading, is_question, read
 from model_catalog.tasks import MEDIA, TASKS, Modality
 
@@ -31,6 +31,9 @@ ANSWERS = frozenset(name for name in TASKS if name.endswith("question-answering"
 
 _MEMORY = 20
 """How many earlier messages are searched for files, newest first."""
+_ADDRESSES = ("http://", "https://")
+_LABEL_WORDS = 3
+"""How many words before a quoted text may name it."""
 _ASKED_BEFORE = 5
 """How many earlier requests are searched for one to do again, newest first."""
 _MEMORY_CHARACTERS = 20_000
@@ -70,6 +73,8 @@ class Sources:
         self._remarks: defaultdict[Modality, list[Group]] = defaultdict(list)
         self._subjects: dict[Modality, Group] = {}
         self._made: defaultdict[tuple[str, Modality], list[Group]] = defaultdict(list)
+        self._called: dict[tuple[Modality, str], Group] = {}
+        self._attached = {modality: [a.path for a in attachments if a.modality is modality] for modality in MEDIA}
         self._age = 0
         self._later = cache(self._find_later)
         self._earlier = cache(self._find_earlier)
@@ -92,10 +97,26 @@ class Sources:
         """Meet what a segment mentions, but for ``spent``: texts that are questions or orders."""
         passed = frozenset(spent)
         for modality in Modality:
-            values = tuple(mention.value for mention in segment.mentions(modality))
+            values = self.values(modality, segment)
             values = tuple(value for value in values if value not in passed)
             if values:
                 self._put(self._group(modality, values, paper=segment.sentence.paper))
+        for word, mention in _labels(segment):
+            self._called[mention.modality, word] = Group(mention.modality, (self.stored(mention),), self._age)
+
+    def values(self, modality: Modality, segment: Segment) -> tuple[str, ...]:
+        """What the segment mentions of a modality; of an attached file its path, where its own name is given."""
+        return tuple(self.stored(mention) for mention in segment.mentions(modality))
+
+    def stored(self, mention: Mention) -> str:
+        """What a mention names: the attached file whose stored name ends so, else what is written."""
+        if not mention.file or mention.modality not in MEDIA or mention.value.startswith(_ADDRESSES):
+            return mention.value
+        name = mention.value.rsplit("/", 1)[-1].lower()
+        paths = self._attached[mention.modality]
+        same = [path for path in paths if path == mention.value]
+        ending = [path for path in paths if _ends_with(path.lower(), name)]
+        return next(iter(same or ending), mention.value)
 
     def result(self, task: str, modality: Modality, tags: tuple[str, ...]) -> Group:
         """Meet the results of tasks of one type."""
@@ -110,7 +131,7 @@ class Sources:
 
     def mentioned(self, modality: Modality, segment: Segment) -> Group | None:
         """What stands in the segment itself."""
-        values = tuple(mention.value for mention in segment.mentions(modality))
+        values = self.values(modality, segment)
         return Group(modality, values, self._age, paper=segment.sentence.paper) if values else None
 
     def named(self, modality: Modality, segment: Segment) -> list[Group]:
@@ -123,7 +144,15 @@ class Sources:
             group = self.called(match.meaning.of, modality)
             if group is not None:
                 found[group] = None
-        return list(found)
+        return list(found) or self._labelled(modality, segment)
+
+    def _labelled(self, modality: Modality, segment: Segment) -> list[Group]:
+        """What the request itself gave the name that the segment uses: "the description 'a red fox'"."""
+        words, definites = segment.sentence.words, segment.vocabulary.groups["definites"]
+        places = range(max(1, segment.start), segment.end)
+        named = (words[place] for place in places if words[place - 1] in definites)
+        known = (self._called.get((modality, word)) for word in named)
+        return [group for group in known if group]
 
     def called(self, of: Sequence[str], modality: Modality) -> Group | None:
         """What a name means: see ``vocabulary.Name``."""
@@ -187,7 +216,7 @@ class Sources:
         for sentence in self._reading.sentences:
             mentions = [token.mention for token in sentence.tokens if token.mention]
             values = tuple(
-                mention.value
+                self.stored(mention)
                 for mention in mentions
                 if mention.modality is modality and (mention.file or not self._asks(mention.value))
             )
@@ -214,6 +243,23 @@ class Sources:
 
     def _asks(self, text: str) -> bool:
         return is_question(text, self._reading.vocabulary)
+
+
+def _ends_with(path: str, name: str) -> bool:
+    """Whether a stored name is the name itself, or ends with it behind a mark ("0a1b-sign.png")."""
+    return path.endswith(name) and not path[-len(name) - 1 : -len(name)].isalnum()
+
+
+def _labels(segment: Segment) -> Iterator[tuple[str, Mention]]:
+    """The quoted texts of a segment with the noun before each: "the description 'a red fox'"."""
+    groups, nouns = segment.vocabulary.groups, segment.vocabulary.nouns
+    for index, token in enumerate(segment.tokens):
+        if token.mention is None or token.mention.modality is not Modality.TEXT:
+            continue
+        before = (word for word in reversed(segment.words[max(0, index - _LABEL_WORDS) : index]))
+        word = next((word for word in before if word.isalpha() and word not in groups["aux"]), None)
+        if word and nouns.get(word, Modality.TEXT) is Modality.TEXT and word not in groups["generic"]:
+            yield word, token.mention
 
 
 def _newest(shelves: Iterable[Sequence[Group]]) -> Group | None:

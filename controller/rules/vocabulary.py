@@ -134,6 +134,7 @@ ROLES = (
     "wh",
     "signs",
     "inversions",
+    "enclitics",
 )
 """The groups that every vocabulary must have."""
 
@@ -149,6 +150,7 @@ OPTIONAL = (
     "another",
     "subjects",
     "loose",
+    "generic",
 )
 """The groups that a vocabulary may leave out."""
 

@@ -48,7 +48,7 @@ def question(reading: Reading, segment: Segment) -> str | None:
     asking = "?" in segment.words
     places = range(segment.start, segment.end)
     groups = segment.vocabulary.groups
-    leads = (groups["fillers"] - groups["prepositions"]) | _MARKS
+    leads = (groups["fillers"] - groups["prepositions"] - groups["whether"]) | _MARKS
     first = next((_led(segment, place) for place in places if _asks(segment, place, asking)), None)
     if first is None:
         first = _fact(segment)
