@@ -117,9 +117,9 @@ class Filler:
     def _prompt(self, segment: Segment) -> Sequence[str] | None:
         """What to write: the instruction itself, or the text it points at."""
         words = wording.prompt(self._reading, segment)
-        if words and not (words.pointing and self._has_text()):
+        if words and not words.pointing:
             return [words.text]
-        found = _of(self._board.find(Modality.TEXT, segment))
+        found = _of(self._board.find(Modality.TEXT, segment)) if not words or self._has_text() else None
         return found or [wording.clause(self._reading, segment)]
 
     def _remark(self, segment: Segment) -> Sequence[str] | None:

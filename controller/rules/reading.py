@@ -124,6 +124,7 @@ def _tokens(text: str, mentions: Sequence[Mention], vocabulary: Vocabulary) -> I
 
 
 def _plain(text: str, start: int, end: int, vocabulary: Vocabulary) -> Iterator[Token]:
+    enclitics = vocabulary.groups["enclitics"]
     for match in _TOKEN.finditer(text, start, end):
         if (
             match[0] == "-"
@@ -133,7 +134,9 @@ def _plain(text: str, start: int, end: int, vocabulary: Vocabulary) -> Iterator[
             continue
         place = match.start()
         for word, length in vocabulary.letters.words(match[0]):
-            yield Token(vocabulary.spelling.right(word), place, place + length)
+            joined = f"-{word}"
+            known = joined in enclitics and text[place - 1 : place] == "-"
+            yield Token(joined if known else vocabulary.spelling.right(word), place, place + length)
             place += length
 
 
