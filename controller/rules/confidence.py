@@ -52,7 +52,7 @@ FLOORS: Mapping[str, float] = {
 }
 """What a sign of 0 leaves of a confidence; a sign of 1 leaves all of it."""
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_WORD = re.compile(r"[^\W_]+")
 _BY_NAME, _BY_A_WORD, _NEEDED, _BY_A_QUESTION = 1.0, 0.9, 0.85, 0.75
 _NEWEST, _ANY = 0.9, 0.6
 _SMALL = ("articles", "definites", "prepositions", "pronouns", "fillers", "wh", "aux", "questions", "joints")
@@ -127,7 +127,7 @@ def confidence(reading: Reading, drafts: Sequence[Draft]) -> Confidence:
     cues = [find_cues(sentence) for sentence in reading.sentences]
     asked = [cue for listed in cues for cue in listed if cue.tasks]
     used = _used(drafts)
-    unknown = [_unknown(*pair, used) for pair in zip(reading.sentences, cues, strict=True)]
+    unknown = [_unknown(reading, *pair, used) for pair in zip(reading.sentences, cues, strict=True)]
     strays = [list(_strays(*three)) for three in zip(reading.sentences, cues, unknown, strict=True)]
     weight = sum(_weight(word) for sentence in reading.sentences for word in sentence.words)
     lost = sum(len(words) * (1 if listed else _ASIDE) for words, listed in zip(unknown, cues, strict=True))
@@ -152,22 +152,27 @@ def _weight(word: str) -> int:
 
 
 def _used(drafts: Sequence[Draft]) -> frozenset[str]:
-    """The words of the texts that tasks work on."""
+    """The words of the texts that tasks work on, as written but for capitals."""
     texts = dict.fromkeys(value for draft in drafts for value in draft["args"].values())
-    return frozenset(match[0].lower().replace("’", "'") for text in texts for match in _WORD.finditer(text))
+    return frozenset(word for text in texts for word in _written(text))
 
 
-def _unknown(sentence: Sentence, cues: Sequence[Cue], used: frozenset[str]) -> list[int]:
+def _written(text: str) -> list[str]:
+    """The words of a text, without what an apostrophe or a hyphen joins them by."""
+    return _WORD.findall(text.lower())
+
+
+def _unknown(reading: Reading, sentence: Sentence, cues: Sequence[Cue], used: frozenset[str]) -> list[int]:
     """Positions of the words that no task uses and the vocabulary does not know."""
     taken = {place for cue in cues for place in cue.segment.cue}
     taken |= {place for cue in cues for name in cue.segment.names for place in name.positions}
     return [
         place
-        for place, word in enumerate(sentence.words)
-        if word[0].isalnum()
-        and word not in used
+        for place, token in enumerate(sentence.tokens)
+        if token.word[0].isalnum()
         and place not in taken
-        and not _is_known(word, sentence.vocabulary)
+        and not _is_known(token.word, sentence.vocabulary)
+        and not used.issuperset(_written(reading.text[token.start : token.end]))
     ]
 
 
@@ -206,18 +211,33 @@ def _asks_for(cue: Cue, task: str) -> bool:
     return task in cue.tasks or _ALIASES.get(task) in cue.tasks
 
 
+class _Words:
+    """The words that ask for a task, and what of them its signs hang on."""
+
+    def __init__(self, cue: Cue) -> None:
+        segment, groups = cue.segment, cue.segment.vocabulary.groups
+        named = [segment.sentence.words[place] for place in segment.cue]
+        naming = any(all(word not in groups[name] for name in _SMALL) for word in named)
+        self.mentioned = frozenset(token.mention.value for token in segment.tokens if token.mention)
+        self.points = bool(segment.names) or segment.has("pronouns")
+        if not naming:
+            self.explicit = _BY_A_WORD if self.mentioned else _BY_A_QUESTION
+        else:
+            self.explicit = _BY_NAME if self.mentioned or len(named) > 1 else _BY_A_WORD
+
+
 def _task_signs(
     reading: Reading, drafts: Sequence[Draft], by_task: Mapping[str, Sequence[Cue]]
 ) -> Iterator[TaskSigns]:
+    words = {task: list(map(_Words, cues)) for task, cues in by_task.items()}
     seen: Counter[str] = Counter()
     sources = _files(reading)
     for draft in drafts:
-        task = draft["task"]
-        cues = by_task[task]
-        cue = cues[min(seen[task], len(cues) - 1)] if cues else None
-        seen[task] += 1
-        yield TaskSigns(_explicit(cue), _inputs(draft), _wiring(draft, cue, sources))
-        for modality in TASKS[task].outputs:
+        asking = words[draft["task"]]
+        said = asking[min(seen[draft["task"]], len(asking) - 1)] if asking else None
+        seen[draft["task"]] += 1
+        yield TaskSigns(said.explicit if said else _NEEDED, _inputs(draft), _wiring(draft, said, sources))
+        for modality in TASKS[draft["task"]].outputs:
             sources[modality][reference.tag(draft["id"])] = len(sources[modality])
 
 
@@ -229,18 +249,6 @@ def _files(reading: Reading) -> defaultdict[Modality, dict[str, int]]:
     return found
 
 
-def _explicit(cue: Cue | None) -> float:
-    """How plainly words ask for a task."""
-    if cue is None:
-        return _NEEDED
-    words, groups = cue.segment.sentence.words, cue.segment.vocabulary.groups
-    naming = any(all(words[place] not in groups[name] for name in _SMALL) for place in cue.segment.cue)
-    pointing = any(token.mention for token in cue.segment.tokens)
-    if not naming:
-        return _BY_A_WORD if pointing else _BY_A_QUESTION
-    return _BY_NAME if pointing or len(cue.segment.cue) > 1 else _BY_A_WORD
-
-
 def _inputs(draft: Draft) -> float:
     """The share of the required inputs that are there; where any one will do, whether one is."""
     required = [argument.name for argument in TASKS[draft["task"]].arguments if argument.required]
@@ -249,19 +257,17 @@ def _inputs(draft: Draft) -> float:
     return sum(name in draft["args"] for name in required) / len(required)
 
 
-def _wiring(draft: Draft, cue: Cue | None, sources: Mapping[Modality, Mapping[str, int]]) -> float:
+def _wiring(draft: Draft, said: _Words | None, sources: Mapping[Modality, Mapping[str, int]]) -> float:
     """How sure the sources of a task are, the least sure one."""
-    if cue is None or cue.segment.names or cue.segment.has("pronouns"):
+    if said is None or said.points:
         return 1.0
-    return min((_source(value, cue, sources) for value in draft["args"].values()), default=1.0)
+    values = (value for value in draft["args"].values() if value not in said.mentioned)
+    return min((_source(value, sources) for value in values), default=1.0)
 
 
-def _source(value: str, cue: Cue, sources: Mapping[Modality, Mapping[str, int]]) -> float:
-    for modality, met in sources.items():
-        if value in met:
-            mentioned = any(mention.value == value for mention in cue.segment.mentions(modality))
-            if mentioned or len(met) == 1:
-                return 1.0
+def _source(value: str, sources: Mapping[Modality, Mapping[str, int]]) -> float:
+    for met in sources.values():
+        if value in met and len(met) > 1:
             return _NEWEST if met[value] == len(met) - 1 else _ANY
     return 1.0
 
