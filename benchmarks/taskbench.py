@@ -9,9 +9,9 @@ brain plans the requests, or the LLM of the settings as ``hugginggpt plan`` asks
 
 Printed are the scores by TaskBench's definitions and by a stricter variant (see ``taskbench_scores``), over
 all requests and by type; each tool's precision and recall; which tool was planned for which; the scores of
-five folds of the requests, with 95 % intervals of a bootstrap; and the time that a plan takes, the best of
-three runs. Nothing is fitted to a fold: the rules stay as they are, and the folds show how far the scores of
-so many requests go apart by chance.
+five folds of the requests, with 95 % intervals of a bootstrap; and of the embedded brain the time that a plan
+takes, the best of three runs, and how many plans it would ask back about. Nothing is fitted to a fold: the
+rules stay as they are, and the folds show how far the scores of so many requests go apart by chance.
 """
 
 import argparse
@@ -27,10 +27,12 @@ from typing import Any
 
 import numpy
 
-from benchmarks.taskbench_scores import METRICS, Scored, compare, f1, summed
+from benchmarks.taskbench_scores import METRICS, Scored, compare, f1, gold_nodes, plan_nodes, summed
 from controller.cli.planning import plan_lines
 from controller.plan import Plan
-from controller.rules.planner import guess
+from controller.rules.confidence import THRESHOLD, confidence
+from controller.rules.planner import guess, plan_text
+from controller.rules.reading import read
 from controller.settings import Settings
 
 FOLDS = 5
@@ -61,6 +63,23 @@ def embedded(gold: Sequence[Mapping[str, Any]]) -> tuple[Plans, list[float]]:
         times.append(min(runs))
         plans[str(row["id"])] = Plan.parse(raws, max_tasks=len(raws)).wire()
     return plans, times
+
+
+def questioned(gold: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """How many requests the embedded brain has a plan for, and how many it would rather ask back about.
+
+    A plan is taken as good where its tools are those of the gold plan.
+    """
+    planned = good = doubted = doubted_good = 0
+    for row in gold:
+        text = str(row["user_request"])
+        reading, drafts = read(text), plan_text(text)
+        if drafts:
+            doubts = confidence(reading, drafts).understood < THRESHOLD
+            right = _tools(gold_nodes(row)) == _tools(plan_nodes(drafts))
+            planned, good = planned + 1, good + right
+            doubted, doubted_good = doubted + doubts, doubted_good + (doubts and right)
+    return {"planned": planned, "questioned": doubted, "good": good, "good and questioned": doubted_good}
 
 
 def by_llm(source: Path) -> Plans:
@@ -212,7 +231,9 @@ def main() -> None:
         plans = by_llm(options.gold)
     else:
         plans, times = embedded(gold)
-    found = figures(gold, plans, options.seed) | ({"milliseconds": timing(times)} if times else {})
+    found = figures(gold, plans, options.seed)
+    if times:
+        found |= {"milliseconds": timing(times), "asking back": questioned(gold)}
     _print(found)
     written = json.dumps(found, ensure_ascii=False)
     if options.json:
@@ -238,7 +259,9 @@ def _print(found: Mapping[str, Any]) -> None:
             print(f"  {metric:38}{values['mean']:>8}{values['deviation']:>8}{between:>18}   {told}")
     _print_tools(found)
     if "milliseconds" in found:
-        print("\nmilliseconds a request: median {median}, p99 {p99}\n".format(**found["milliseconds"]))
+        print("\nmilliseconds a request: median {median}, p99 {p99}".format(**found["milliseconds"]))
+        told = "{questioned} of {planned} plans, {good and questioned} of the {good} with the right tools"
+        print(f"would be asked back about: {told.format(**found['asking back'])}\n")
 
 
 def _print_tools(found: Mapping[str, Any]) -> None:

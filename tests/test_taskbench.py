@@ -236,7 +236,18 @@ def test_the_command_plans_by_the_embedded_brain(
     found = json.loads(printed.splitlines()[-1])
     assert found["scores"]["stricter variant"]["single"]["n-F1"] == 100.0
     assert 0 < found["milliseconds"]["median"] <= found["milliseconds"]["p99"]
+    assert found["asking back"] == {"planned": 1, "questioned": 0, "good": 1, "good and questioned": 0}
     assert "GPT-4, published" in printed
+
+
+def test_plans_to_ask_back_about_are_counted() -> None:
+    rows = [
+        GOLD[0],
+        GOLD[0] | {"user_request": "lkjh edges wqeoi summary zxmn aloud poiu"},
+        GOLD[0] | {"user_request": "good morning"},
+    ]
+    found = taskbench.questioned(rows)
+    assert found == {"planned": 2, "questioned": 1, "good": 1, "good and questioned": 0}
 
 
 def test_the_command_asks_the_llm_as_plan_does(
