@@ -189,7 +189,8 @@ def descriptions(reading: Reading, segment: Segment) -> list[str]:
     tokens = segment.sentence.tokens[segment.cue[-1] + 1 : _before_basis(segment)]
     words = [token.word for token in tokens]
     plural = any(segment.sentence.words[place] in groups["several"] for place in segment.cue)
-    lead = words[0] if words and words[0] in groups["prepositions"] else None
+    before = [*words[:1], segment.sentence.words[segment.cue[-1]]]
+    lead = next((word for word in before if word in groups["prepositions"]), None)
     parts: list[list[Token]] = [[]]
     cursor = 0
     while cursor < len(tokens):
@@ -292,7 +293,8 @@ def _describes(tokens: Sequence[Token], vocabulary: Vocabulary) -> bool:
     groups = vocabulary.groups
     empty = ("vague", "articles", "definites", "prepositions", "leads", "trails", "fillers")
     return any(
-        token.word not in _MARKS and not any(token.word in groups[group] for group in empty)
+        token.word in groups["greetings"]
+        or (token.word not in _MARKS and not any(token.word in groups[group] for group in empty))
         for token in tokens
     )
 
@@ -304,6 +306,14 @@ def _words(reading: Reading, tokens: Sequence[Token], vocabulary: Vocabulary) ->
     if pronoun and tokens[1].word in vocabulary.groups["prepositions"]:
         return Words(text, addition=reading.slice(tokens[1:]))
     return Words(text, definite and len(tokens) <= 1 + _LONGEST_POINTER and text[1:] == text[1:].lower())
+
+
+def antecedent(reading: Reading, segment: Segment) -> str | None:
+    """What stands before the words that name the task, for "it" to mean: "a red fox, please draw it"."""
+    passed = segment.vocabulary.groups["fillers"] | segment.vocabulary.groups["joints"] | _MARKS
+    tokens = _trimmed(segment.sentence.tokens[segment.start : segment.cue[0]], passed, passed)
+    known = not any(token.mention for token in tokens) and _describes(tokens, segment.vocabulary)
+    return reading.slice(tokens) if known else None
 
 
 def prompt(reading: Reading, segment: Segment) -> Words | None:
@@ -365,6 +375,8 @@ def labels(reading: Reading, segment: Segment) -> str | None:
         return None
     items: list[list[Token]] = [[]]
     for token in tokens[first + 1 :]:
+        if any(items) and (token.mention or token.word == ":"):
+            break  # the text to sort
         if token.word in groups["joints"] or token.word in _MARKS:
             items.append([])
         elif token.word not in groups["sorting"]:
