@@ -158,6 +158,8 @@ def _shared(matches: Sequence[Match[Sense]], bounds: Sequence[tuple[int, int]]) 
     spans = list(bounds)
     for index in range(len(spans) - 2, -1, -1):
         (start, end), match = spans[index], matches[index]
+        if match.meaning.last and start > 0:
+            continue  # "… aloud" ends what it belongs to
         if end == match.end == start + len(match.positions) and matches[index + 1].start > end:
             spans[index] = (start, bounds[index + 1][1])
     return spans

@@ -175,6 +175,9 @@ class _Drafter:
         if not segment.has("bases"):
             return None
         named = [task for match in segment.names for task in match.meaning.of if task in _GUIDES]
+        newest = self.board.tasks[-1]["task"] if self.board.tasks else None
+        if newest in _GUIDES and _follows_it(segment):
+            named.append(newest)
         return next((task for task in named if self._sources.made([task], Modality.IMAGE)), None)
 
 
@@ -199,6 +202,13 @@ def _with(cue: Cue, pointer: Segment | None) -> Cue:
         return cue
     names = tuple(dict.fromkeys([*cue.segment.names, *pointer.names]))
     return replace(cue, segment=replace(cue.segment, end=pointer.end, names=names))
+
+
+def _follows_it(segment: Segment) -> bool:
+    """Whether the words say to follow what was made last: "based on it"."""
+    groups, words = segment.vocabulary.groups, segment.sentence.words
+    places = (place for place in range(segment.start, segment.end) if words[place] in groups["bases"])
+    return any(not groups["pronouns"].isdisjoint(words[place + 1 : place + 3]) for place in places)
 
 
 def _based(segment: Segment) -> bool:

@@ -98,7 +98,8 @@ class Filler:
             return several
         words = wording.description(self._reading, segment)
         if words is None or (words.pointing and self._has_text()):
-            return _of(self._board.find(Modality.TEXT, segment))
+            found = _of(self._board.find(Modality.TEXT, segment))
+            return found or _listed(wording.antecedent(self._reading, segment))
         known = _of(self._board.find(Modality.TEXT, segment)) if words.addition else None
         return [f"{value} {words.addition}" for value in known] if known else [words.text]
 

@@ -118,14 +118,14 @@ class Sources:
         ending = [path for path in paths if _ends_with(path.lower(), name)]
         return next(iter(same or ending), mention.value)
 
-    def result(self, task: str, modality: Modality, tags: tuple[str, ...]) -> Group:
-        """Meet the results of tasks of one type."""
+    def result(self, task: str, modality: Modality, tags: tuple[str, ...], aside: bool = False) -> Group:
+        """Meet the results of tasks of one type; what is ``aside`` is not what the next question is put to."""
         remark = task in (REMARKS if modality is Modality.TEXT else VIEWS)
         group = self._group(modality, tags, task)
         if remark:
             self._remarks[modality].append(group)
         else:
-            self._put(group)
+            self._put(group, aside)
         self._made[task, modality].append(group)
         return group
 
@@ -200,9 +200,9 @@ class Sources:
         """Every source met, the newest thing first, remarks behind the things."""
         return chain(reversed(self._things[modality]), reversed(self._remarks[modality]))
 
-    def _put(self, thing: Group) -> None:
+    def _put(self, thing: Group, aside: bool = False) -> None:
         self._things[thing.modality].append(thing)
-        if thing.task not in ANSWERS:
+        if thing.task not in ANSWERS and not aside:
             self._subjects[thing.modality] = thing
 
     def _group(

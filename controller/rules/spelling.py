@@ -27,12 +27,14 @@ class Spelling:
             if _SHORTEST <= len(word) <= _LONGEST:
                 self._slips |= {slip: word for slip in _swapped(word)}
                 self._slips |= {slip: word for slip in _shortened(word)}
+            if _LONG <= len(word) <= _LONGEST:
+                self._slips[word[:-1]] = word
 
     def right(self, word: str) -> str:
         """The word that was meant; the very word where that is not clear.
 
         The first and the last letter of a slip are right; two letters are swapped, one is missing or one too
-        many, and in a long word one may be wrong.
+        many. In a long word one letter may be wrong, or the last one missing.
         """
         if word in self._known or not word.isalpha():
             return self._spellings.get(word, word)

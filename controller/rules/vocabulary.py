@@ -151,6 +151,7 @@ OPTIONAL = (
     "subjects",
     "loose",
     "generic",
+    "greetings",
 )
 """The groups that a vocabulary may leave out."""
 

@@ -70,7 +70,8 @@ class Board:
         ids = dict.fromkeys(self._draft(task, _pick(args, index), want) for index in range(count))
         tags = tuple(reference.tag(task_id) for task_id in ids)
         outputs = [modality for modality in TASKS[task].outputs if modality is not Modality.DATA]
-        return [self.sources.result(task, modality, tags) for modality in outputs]
+        caption = task == "image-to-text" and want != "ocr"
+        return [self.sources.result(task, modality, tags, aside=caption) for modality in outputs]
 
     def _seen_through(self, task: str, values: Sequence[str]) -> Sequence[str]:
         """The values; for what the same task makes of something that thing itself, as boxes are drawn once."""

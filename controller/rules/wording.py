@@ -263,7 +263,9 @@ def _between(segment: Segment) -> list[Token]:
     """What stands among the words of the cue, with the thing it qualifies: "(make a) scary picture"."""
     tokens, cue = segment.sentence.tokens, segment.cue
     named = set(cue)
+    numbers = segment.vocabulary.numbers
     among = [tokens[place] for place in range(cue[0] + 1, cue[-1]) if place not in named]
+    among = [token for token in among if token.word not in numbers and _figure(token.word) is None]
     between = _plain(among, segment.vocabulary)
     last = tokens[cue[-1]]
     qualifies = bool(between) and between[-1] is tokens[cue[-1] - 1] and last.word in segment.vocabulary.nouns
