@@ -14,7 +14,7 @@ Of a plan:
 - ``explained``: the share of the request's words that its tasks and arguments use, or that the vocabulary
   knows; a file or what stands in quotation marks counts as three words, and in a sentence that asks for no
   task an unknown word counts half;
-- ``followed``: the share of the words asking for tasks that led to one;
+- ``followed``: the share of the words naming a task that led to one;
 - ``heeded``: the share of verbs at the head of a clause ("book me a flight") that are understood.
 
 A task's confidence is the product of its signs, a plan's the product of its own signs and the mean of its
@@ -124,31 +124,46 @@ class Confidence:
 
 def confidence(reading: Reading, drafts: Sequence[Draft]) -> Confidence:
     """The confidence of a plan in wire form that was made from a reading."""
-    cues = [find_cues(sentence) for sentence in reading.sentences]
+    sentences = reading.sentences
+    cues = [find_cues(sentence) for sentence in sentences]
     asked = [cue for listed in cues for cue in listed if cue.tasks]
-    used = _used(drafts)
-    unknown = [_unknown(reading, *pair, used) for pair in zip(reading.sentences, cues, strict=True)]
-    strays = [list(_strays(*three)) for three in zip(reading.sentences, cues, unknown, strict=True)]
-    weight = sum(_weight(word) for sentence in reading.sentences for word in sentence.words)
-    lost = sum(len(words) * (1 if listed else _ASIDE) for words, listed in zip(unknown, cues, strict=True))
     by_task = {task: [cue for cue in asked if _asks_for(cue, task)] for task in {d["task"] for d in drafts}}
-    followed = {id(cue) for listed in by_task.values() for cue in listed}
+    used = _used(drafts)
+    unknown = [_unknown(reading, *pair, used) for pair in zip(sentences, cues, strict=True)]
+    strays = [list(_strays(*three)) for three in zip(sentences, cues, unknown, strict=True)]
     signs = PlanSigns(
-        explained=1 - lost / weight if weight else 1.0,
-        followed=len(followed) / len(asked) if asked else 1.0,
-        heeded=len(asked) / max(1, len(asked) + sum(map(len, strays))) if any(strays) else 1.0,
+        _explained(sentences, cues, unknown), _followed(asked, by_task), _heeded(cues, sum(map(len, strays)))
     )
-    doubt = _doubt(reading, unknown, strays)
-    return Confidence(signs, tuple(_task_signs(reading, drafts, by_task)), doubt, any(strays))
+    tasks = tuple(_task_signs(reading, drafts, by_task))
+    return Confidence(signs, tasks, _doubt(reading, unknown, strays), any(strays))
 
 
-def _product(signs: Mapping[str, float]) -> float:
-    return prod(FLOORS[name] + (1 - FLOORS[name]) * value for name, value in signs.items())
+def _explained(
+    sentences: Sequence[Sentence], cues: Sequence[Sequence[Cue]], unknown: Sequence[Sequence[int]]
+) -> float:
+    weight = sum(_weight(word) for sentence in sentences for word in sentence.words)
+    lost = sum(len(places) * (1 if listed else _ASIDE) for places, listed in zip(unknown, cues, strict=True))
+    return 1 - lost / weight if weight else 1.0
 
 
 def _weight(word: str) -> int:
     """How many words a token counts as; marks are none."""
     return _MENTIONED if word[0] == "<" and len(word) > 1 else word[0].isalnum()
+
+
+def _followed(asked: Sequence[Cue], by_task: Mapping[str, Sequence[Cue]]) -> float:
+    met = {id(cue) for listed in by_task.values() for cue in listed}
+    naming = [id(cue) in met for cue in asked if _is_naming(cue)]
+    return fmean(naming) if naming else 1.0
+
+
+def _heeded(cues: Sequence[Sequence[Cue]], strays: int) -> float:
+    orders = sum(1 for listed in cues for cue in listed if cue.tasks or cue.sense.repeat)
+    return orders / (orders + strays) if strays else 1.0
+
+
+def _product(signs: Mapping[str, float]) -> float:
+    return prod(FLOORS[name] + (1 - FLOORS[name]) * value for name, value in signs.items())
 
 
 def _used(drafts: Sequence[Draft]) -> frozenset[str]:
@@ -211,19 +226,23 @@ def _asks_for(cue: Cue, task: str) -> bool:
     return task in cue.tasks or _ALIASES.get(task) in cue.tasks
 
 
+def _is_naming(cue: Cue) -> bool:
+    """Whether its words say more than "what is" does."""
+    words, groups = cue.segment.sentence.words, cue.segment.vocabulary.groups
+    return any(all(words[place] not in groups[name] for name in _SMALL) for place in cue.segment.cue)
+
+
 class _Words:
     """The words that ask for a task, and what of them its signs hang on."""
 
     def __init__(self, cue: Cue) -> None:
-        segment, groups = cue.segment, cue.segment.vocabulary.groups
-        named = [segment.sentence.words[place] for place in segment.cue]
-        naming = any(all(word not in groups[name] for name in _SMALL) for word in named)
+        segment = cue.segment
         self.mentioned = frozenset(token.mention.value for token in segment.tokens if token.mention)
         self.points = bool(segment.names) or segment.has("pronouns")
-        if not naming:
+        if not _is_naming(cue):
             self.explicit = _BY_A_WORD if self.mentioned else _BY_A_QUESTION
         else:
-            self.explicit = _BY_NAME if self.mentioned or len(named) > 1 else _BY_A_WORD
+            self.explicit = _BY_NAME if self.mentioned or len(segment.cue) > 1 else _BY_A_WORD
 
 
 def _task_signs(
