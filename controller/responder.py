@@ -7,10 +7,13 @@ from controller import reference
 from controller.outcome import Outcome, Status
 from controller.plan import Plan, Task
 from controller.request import Request
-from controller.rules.telling import about, listed, quote, tell
+from controller.rules.language import language_of
+from controller.rules.prose import Prose
+from controller.rules.telling import Teller
 from deployments.llm.client import Usage
 
 _MOST_NOTES = 5
+_LONGEST_NAME = 60
 _LONGEST_REASON = 500
 """The most characters of a cause: it may quote what a request or a plan said."""
 
@@ -50,7 +53,10 @@ class Responder(Protocol):
 
 
 class EmbeddedResponder:
-    """Writes answers by rules: what was found and made, what failed and why, which models did it."""
+    """Writes answers by rules: what was found and made, what failed and why, which models did it.
+
+    They are in the language of the request, but for causes and remarks, which are told as they came.
+    """
 
     name = "embedded brain"
     takes_s = 0.0
@@ -65,81 +71,85 @@ class EmbeddedResponder:
         run: str = "",
     ) -> AsyncIterator[str]:
         """Yield the answer paragraph by paragraph."""
+        prose = language_of(request.text, request.context).prose
         separator = ""
-        for paragraph in _paragraphs(plan, {outcome.id: outcome for outcome in outcomes}):
+        for paragraph in _Answer(prose, plan, outcomes).paragraphs():
             yield f"{separator}{paragraph}"
             separator = "\n\n"
 
 
-def _paragraphs(plan: Plan, outcomes: dict[int, Outcome]) -> Iterator[str]:
-    done = {task.id for task in plan.tasks if task.id in outcomes and outcomes[task.id].status is Status.DONE}
-    used = {
-        upstream
-        for task in plan.tasks
-        if task.id in done
-        for value in task.args.values()
-        for upstream in reference.find(value)
-    }
-    told = list(_results(plan, outcomes, done, used))
-    if not told:
-        yield "I am sorry: nothing of this could be done."
-    yield from told
-    yield from _failures(plan, outcomes, done)
-    yield from _plan_remarks(plan)
-    yield from plan.remarks
-    models = _models(plan, outcomes, done)
-    if models:
-        yield models
+class _Answer:
+    """One answer, paragraph by paragraph."""
 
+    def __init__(self, prose: Prose, plan: Plan, outcomes: Sequence[Outcome]) -> None:
+        self._prose = prose
+        self._say = prose.say
+        self._teller = Teller(prose)
+        self._plan = plan
+        self._outcomes = {outcome.id: outcome for outcome in outcomes}
+        done = {outcome.id for outcome in outcomes if outcome.status is Status.DONE}
+        self._done = [task for task in plan.tasks if task.id in done]
+        self._failed = [task for task in plan.tasks if task.id not in done]
 
-def _results(plan: Plan, outcomes: dict[int, Outcome], done: set[int], used: set[int]) -> Iterator[str]:
-    """What each task found or made; of one that another has used, its words alone."""
-    names = [task.task for task in plan.tasks]
-    for task in plan.tasks:
-        if task.id not in done:
-            continue
-        text = tell(task, outcomes[task.id], final=task.id not in used)
-        if text:
-            yield f"{about(task)}{text}" if names.count(task.task) > 1 else text
+    def paragraphs(self) -> Iterator[str]:
+        """Results first, then what failed, what was said of the plan, and the models."""
+        told = list(self._results())
+        if not told:
+            yield self._say("sorry")
+        yield from told
+        yield from map(self._failure, self._failed)
+        yield from self._plan_remarks()
+        yield from (self._say("remark", text=remark) for remark in self._plan.remarks)
+        models = list(dict.fromkeys(self._models()))
+        if models:
+            yield self._say("models", list=self._prose.listed(models))
 
+    def _results(self) -> Iterator[str]:
+        """What each task found or made; of one that another has used, its words alone."""
+        names = [task.task for task in self._plan.tasks]
+        used = {
+            upstream
+            for task in self._done
+            for value in task.args.values()
+            for upstream in reference.find(value)
+        }
+        for task in self._done:
+            text = self._teller.tell(task, self._outcomes[task.id], final=task.id not in used)
+            if text:
+                yield f"{self._teller.about(task)}{text}" if names.count(task.task) > 1 else text
 
-def _failures(plan: Plan, outcomes: dict[int, Outcome], done: set[int]) -> Iterator[str]:
-    """What did not come about, each with its cause."""
-    for task in plan.tasks:
-        if task.id not in done:
-            yield _failure(task, outcomes.get(task.id))
+    def _failure(self, task: Task) -> str:
+        """What did not come about, with its cause."""
+        outcome, name = self._outcomes.get(task.id), self._prose.task(task.task)
+        if outcome is None or outcome.error is None:
+            return self._say("not_run", task=name)
+        told = {Status.SKIPPED: "skipped", Status.CANCELLED: "cancelled"}.get(outcome.status, "failed")
+        return self._say(told, task=name, reason=_cut(outcome.error.message))
 
+    def _plan_remarks(self) -> Iterator[str]:
+        """What was left out of the plan, and what was mended in it."""
+        for fault in self._plan.faults[:_MOST_NOTES]:
+            name = self._prose.quote(fault.task, _LONGEST_NAME)
+            yield self._say("left_out", task=name, reason=_cut(fault.reason))
+        more = len(self._plan.faults) - _MOST_NOTES
+        if more > 0:
+            yield self._say("left_out_more", count=more)
+        if self._plan.notes:
+            notes = "; ".join(_cut(note) for note in self._plan.notes[:_MOST_NOTES])
+            more = len(self._plan.notes) - _MOST_NOTES
+            rest = self._say("mended_more", count=more) if more > 0 else ""
+            yield self._say("mended", notes=notes, more=rest)
 
-def _failure(task: Task, outcome: Outcome | None) -> str:
-    status = outcome.status if outcome else Status.SKIPPED
-    verb = {Status.SKIPPED: "was skipped", Status.CANCELLED: "was cancelled"}.get(status, "failed")
-    message = outcome.error.message if outcome and outcome.error else "It was not run; ask again."
-    return f"The task {task.type.label} {verb}: {_cut(message)}"
-
-
-def _plan_remarks(plan: Plan) -> Iterator[str]:
-    """What was left out of the plan, and what was mended in it."""
-    for fault in plan.faults[:_MOST_NOTES]:
-        yield f"I left out the task {quote(fault.task, 60)}: {_cut(fault.reason)}."
-    if len(plan.faults) > _MOST_NOTES:
-        yield f"I left out {len(plan.faults) - _MOST_NOTES} more tasks for like reasons."
-    if plan.notes:
-        notes = "; ".join(_cut(note) for note in plan.notes[:_MOST_NOTES])
-        more = f"; and {len(plan.notes) - _MOST_NOTES} more" if len(plan.notes) > _MOST_NOTES else ""
-        yield f"I mended the plan: {notes}{more}."
-
-
-def _models(plan: Plan, outcomes: dict[int, Outcome], done: set[int]) -> str:
-    """Which model did what, and which ones failed at it before."""
-    parts: dict[str, None] = {}
-    for task in plan.tasks:
-        outcome = outcomes.get(task.id)
-        if task.id not in done or outcome is None or outcome.choice is None:
-            continue
-        failed = [attempt.model for attempt in outcome.attempts if attempt.failure]
-        after = f" (after {listed(list(dict.fromkeys(failed)))} failed)" if failed else ""
-        parts[f"{outcome.choice.model} for {task.type.label}{after}"] = None
-    return f"Models used: {listed(list(parts))}." if parts else ""
+    def _models(self) -> Iterator[str]:
+        """Which model did what, and which ones failed at it before."""
+        for task in self._done:
+            outcome = self._outcomes[task.id]
+            if outcome.choice is None:
+                continue
+            failed = list(dict.fromkeys(attempt.model for attempt in outcome.attempts if attempt.failure))
+            after = self._say("after", models=self._prose.listed(failed)) if failed else ""
+            name = self._prose.task(task.task)
+            yield self._say("model", model=outcome.choice.model, task=name, after=after)
 
 
 def _cut(text: str) -> str:

@@ -168,7 +168,7 @@ class Prose:
 
     def counted(self, label: str, count: int, own: bool = False) -> str:
         """So many things of a label; ``own`` tells that the label is in this language whatever it is."""
-        known = self._known(label)
+        known = None if own else self._known(label)
         if known is not None and not isinstance(known, str):
             word = known[count > 1]
         elif known is not None:

@@ -13,7 +13,8 @@ from controller.outcome import Artifact, Attempt, Choice, Failure, Outcome, Stat
 from controller.plan import Plan
 from controller.request import Message, Request
 from controller.responder import EmbeddedResponder
-from controller.rules.telling import LONGEST, LONGEST_ASIDE
+from controller.rules.prose import LONGEST
+from controller.rules.telling import LONGEST_ASIDE
 from model_catalog.tasks import TASKS, Modality
 
 REQUEST = Request(messages=(Message(role="user", content="Do it"),))
@@ -111,19 +112,19 @@ def test_the_order_of_the_outcomes_does_not_matter() -> None:
             _task("text-classification", 0, text="fine"),
             "positive (0.90)",
             [{"label": "neutral", "score": 0.1}, {"label": "positive", "score": 0.9}],
-            "The text is classed as positive (0.90); then neutral (0.10).",
+            "The text is classed as positive (90 %); then neutral (10 %).",
         ),
         (
             _task("image-classification", 0, image=SIGN),
             "cat",
             [{"label": "cat", "score": 1}],
-            "The picture is classed as cat (1.00).",
+            "The picture is classed as cat (100 %).",
         ),
         (
             _task("audio-classification", 0, audio="a.wav"),
             "dog",
             [{"label": "a/b", "score": 0.5}],
-            "The recording is classed as “a/b” (0.50).",
+            "The recording is classed as “a/b” (50 %).",
         ),
         (
             _task("sentence-similarity", 0, text1="a", text2="b"),
@@ -141,11 +142,11 @@ def test_the_order_of_the_outcomes_does_not_matter() -> None:
             _task("object-detection", 0, image=SIGN),
             "cat, dog, cat",
             [{"label": "cat"}, {"label": "dog"}, {"label": "cat"}],
-            "I found 3 objects: cat (2) and dog (1).",
+            "I found 3 objects: 2 cats and 1 dog.",
         ),
-        (_task("object-detection", 0, image=SIGN), "cat", [{"label": "cat"}], "I found 1 object: cat (1)."),
+        (_task("object-detection", 0, image=SIGN), "cat", [{"label": "cat"}], "I found 1 cat."),
         (_task("object-detection", 0, image=SIGN), None, [], "I found no objects."),
-        (_task("image-segmentation", 0, image=SIGN), "sky", [{"label": "sky"}], "I found 1 part: sky (1)."),
+        (_task("image-segmentation", 0, image=SIGN), "sky", [{"label": "sky"}], "I found 1 part: sky."),
         (
             _task("fill-mask", 0, text="a [MASK]"),
             None,
@@ -218,7 +219,7 @@ def test_a_picture_with_boxes_follows_what_was_found() -> None:
         _done(0, "object-detection", "cat", [{"label": "cat"}], artifacts=(_artifact(Modality.IMAGE, 1),)),
     )
     assert answer.startswith(
-        f"I found 1 object: cat (1). Here they are in the picture: {_path(Modality.IMAGE, 1)}"
+        f"I found 1 cat. Here they are in the picture: {_path(Modality.IMAGE, 1)}"
     )
 
 
