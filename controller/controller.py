@@ -5,31 +5,31 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
 
 from controller.brain import Checked
 from controller.dispatcher import Dispatcher
-from controller.errors import AttachmentError, DeadlineError, PlanError
+from controller.errors import DeadlineError, PlanError, RequestError
 from controller.events import AnswerDelta, Event, LeftOut, PlanDone, PlanTask, RunCreated, RunDone, RunFailed
 from controller.failure import failure, root
-from controller.files import local_path
-from controller.handles import Experts
-from controller.outcome import Artifact, Outcome
+from controller.files import with_files
+from controller.handles import Cluster
+from controller.llm.checking import Checker, checked
+from controller.llm.mending import Files
+from controller.outcome import Outcome
 from controller.plan import Plan, Task
 from controller.planner import Planner, Reply
 from controller.request import Request
 from controller.responder import EmbeddedResponder, Responder
-from controller.selector import Fleet, Selector
+from controller.selector import Selector
 from controller.settings import Settings
 from controller.streams import closing, following
 from controller.warming import Warmer
-from deployments.errors import NotFoundError
 from deployments.llm.client import Usage
 from model_catalog.card import ModelCard
 from model_catalog.errors import HuggingGPTError
-from model_catalog.tasks import Modality
 
 logger = logging.getLogger("ray.serve")
 
@@ -38,38 +38,6 @@ STARTING_S = 2.0
 
 _GRACE_S = 5.0
 """What is left for the answer when every task has ended at the run's deadline."""
-
-_READ_AS = {
-    Modality.AUDIO: {Modality.AUDIO, Modality.VIDEO},  # a video's sound
-    Modality.TABLE: {Modality.TABLE, Modality.TEXT},
-    Modality.TEXT: {Modality.TEXT, Modality.TABLE, Modality.DATA},
-}
-"""What a file may hold where an argument needs something else."""
-
-
-class Cluster(Experts, Protocol):
-    """What a controller needs of a cluster."""
-
-    def wake(self, card: ModelCard) -> None:
-        """Have a replica of an expert started; returns at once."""
-        ...
-
-    async def refresh(self, cards: Sequence[ModelCard] = ()) -> Fleet:
-        """Look up which experts run; ``cards`` are those of experts that were just deployed."""
-        ...
-
-    async def experts(self) -> list[dict[str, Any]]:
-        """Each deployed expert: model, tasks, and its state."""
-        ...
-
-    async def stat(self, path: str) -> Artifact:
-        """What lies under a path.
-
-        Raises:
-            NotFoundError: nothing does.
-
-        """
-        ...
 
 
 class Meter(Protocol):
@@ -102,6 +70,14 @@ class _Run:
         now = time.perf_counter()
         self.stages[stage] = self.stages.get(stage, 0.0) + now - since
         return now
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A task whose file is not here."""
+
+    task: Task
+    error: RequestError
 
 
 class Controller:
@@ -157,11 +133,15 @@ class Controller:
         Raises:
             TooManyTasksError: the plan is over its limit.
             PlanError: none of its tasks is valid.
+            DeadlineError: it takes longer than a whole run may.
 
         """
         plan = Plan(self.settings.max_tasks)
         replies = []
-        async with closing(self._planner.plan(request, self.selector.offers, plan)) as steps:
+        async with (
+            _limited(self.settings.run_seconds),
+            closing(self._planner.plan(request, self.selector.offers, plan)) as steps,
+        ):
             async for step in steps:
                 if isinstance(step, Reply):
                     replies.append(step.text)
@@ -255,16 +235,37 @@ class Controller:
         return outcomes
 
     async def _plan_and_dispatch(self, run: _Run, dispatcher: Dispatcher, host: str) -> None:
-        """Dispatch the tasks as they come; none of a batch starts before the files of all are found."""
+        """Dispatch the tasks as they come; none of a batch starts before the files of all are found.
+
+        Raises:
+            RequestError: a file is not here, and so no task of the plan can run.
+
+        """
         since = time.perf_counter()
+        refused: dict[int, RequestError] = {}
         async for tasks in self._planned(run):
             since = run.lap("plan", since)
-            ready = await asyncio.gather(*(self._with_files(task, host) for task in tasks))
+            found = await asyncio.gather(*(self._with_files(task, host) for task in tasks))
             since = run.lap("files", since)
-            for task in ready:
-                dispatcher.dispatch(task)
+            for task in found:
+                if isinstance(task, Task):
+                    dispatcher.dispatch(task)
+                else:
+                    refused[task.task.id] = task.error
+                    dispatcher.refuse(task.task, task.error)
             since = run.lap("dispatch", since)
+        if refused and not _independent(run.plan, set(refused)):
+            raise next(iter(refused.values()))
         run.lap("plan", since)
+
+    async def _with_files(self, task: Task, host: str) -> "Task | _Refused":
+        """The task with its files found; of a plan that runs while it is written, it is refused alone."""
+        try:
+            return await with_files(task, host, self.cluster.stat)
+        except RequestError as error:
+            if not self._planner.streamed:
+                raise
+            return _Refused(task, error)
 
     async def _planned(self, run: _Run) -> AsyncIterator[list[Task]]:
         """The valid tasks: one by one as they are written, or all at once where planning takes no time."""
@@ -304,29 +305,6 @@ class Controller:
         left_out = tuple(LeftOut(id=fault.id, task=fault.task, reason=fault.reason) for fault in plan.faults)
         run.emit(PlanDone(run=run.id, plan=plan.wire(), notes=tuple(plan.notes), left_out=left_out))
 
-    async def _with_files(self, task: Task, host: str) -> Task:
-        """The task with its files as paths on this server, each known to be there and of the right kind.
-
-        Raises:
-            AttachmentError: a file is not here, or not what the task needs.
-
-        """
-        args = dict(task.args)
-        for name, value in task.args.items():
-            wanted = dict(task.files()).get(value)
-            if wanted is None:
-                continue
-            args[name] = path = local_path(value, host)
-            try:
-                found = await self.cluster.stat(path)
-            except Exception as error:
-                if isinstance(root(error), NotFoundError):
-                    raise AttachmentError(failure(error).message) from None
-                raise
-            if found.modality not in _READ_AS.get(wanted, {wanted}):
-                raise AttachmentError(f"{path} holds {found.modality}, but {task.type.label} needs {wanted}.")
-        return replace(task, args=args)
-
     async def _answer(self, run: _Run, outcomes: tuple[Outcome, ...]) -> str:
         since = time.perf_counter()
         pieces = [run.reply or ""]
@@ -340,8 +318,8 @@ class Controller:
     async def _pieces(self, run: _Run, outcomes: tuple[Outcome, ...]) -> AsyncGenerator[str]:
         """The answer, or what is left to say after the planner's own; by rules where the time is over."""
         if run.reply is not None:
-            for remark in run.plan.remarks:
-                yield f"\n\n{remark}"
+            async for remark in checked(_remarks(run.plan), Checker(Files.of(run.request))):
+                yield remark
             return
         answer = self._responder.respond(run.request, run.plan, outcomes, usage=run.usage, run=run.id)
         end = run.began + self.settings.run_seconds + _GRACE_S / 2
@@ -374,6 +352,38 @@ def _check(plan: Plan) -> None:
     if not plan.tasks and plan.faults:
         reasons = "; ".join(f"{fault.task}: {fault.reason}" for fault in plan.faults[:5])
         raise PlanError(f"No task of the plan can run ({reasons}). Say the request in other words.")
+
+
+def _independent(plan: Plan, refused: set[int]) -> list[Task]:
+    """The tasks that need none of the refused ones, directly or through others."""
+    blocked = set(refused)
+    free = []
+    for task in plan.tasks:
+        if task.id in blocked or blocked.intersection(task.dep):
+            blocked.add(task.id)
+        else:
+            free.append(task)
+    return free
+
+
+async def _remarks(plan: Plan) -> AsyncIterator[str]:
+    for remark in plan.remarks:
+        yield f"\n\n{remark}"
+
+
+@asynccontextmanager
+async def _limited(seconds: float) -> AsyncIterator[None]:
+    """A bound for planning alone.
+
+    Raises:
+        DeadlineError: it is passed.
+
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise DeadlineError("The plan was not ready in time; ask for less at once.") from None
 
 
 def _rounded(stages: dict[str, float]) -> dict[str, float]:

@@ -85,6 +85,11 @@ class Dispatcher:
         self._nodes[task.id] = node
         node.runner = asyncio.create_task(self._drive(node))
 
+    def refuse(self, task: Task, error: Exception) -> None:
+        """Give a task that cannot be called its outcome; those that need it are skipped."""
+        self._nodes[task.id] = node = Node(task)
+        self._end(node, Status.FAILED, error=failure(error))
+
     async def settle(self) -> tuple[Outcome, ...]:
         """Wait until every task has its outcome; in the order of dispatch."""
         await asyncio.gather(*(node.runner for node in self._nodes.values() if node.runner is not None))

@@ -4,13 +4,27 @@ Nothing is fetched from elsewhere: a link to another host is refused with a word
 """
 
 import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from controller.errors import AttachmentError, RequestError
+from controller.failure import failure, root
+from controller.outcome import Artifact
+from controller.plan import Task
+from deployments.errors import NotFoundError
+from model_catalog.tasks import Modality
 
 _LINK = re.compile(r"https?://", re.IGNORECASE)
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _PATH = re.compile(r"/(?:[A-Za-z0-9_-]+/)+[A-Za-z0-9_.-]+")
+
+_READ_AS = {
+    Modality.AUDIO: {Modality.AUDIO, Modality.VIDEO},  # a video's sound
+    Modality.TABLE: {Modality.TABLE, Modality.TEXT},
+    Modality.TEXT: {Modality.TEXT, Modality.TABLE, Modality.DATA},
+}
+"""What a file may hold where an argument needs something else."""
 
 
 def local_path(value: str, host: str = "") -> str:
@@ -61,3 +75,32 @@ def _name(host: str) -> str:
 
 def _shown(value: str) -> str:
     return repr(value[:120])
+
+
+async def with_files(task: Task, host: str, stat: Callable[[str], Awaitable[Artifact]]) -> Task:
+    """The task with its files as paths on this server, each known to be there and of the right kind.
+
+    Args:
+        task: the task.
+        host: the name the request was sent to, whose URLs name files of this server.
+        stat: tells what lies under a path.
+
+    Raises:
+        AttachmentError: a file is not here, or not what the task needs.
+
+    """
+    args = dict(task.args)
+    for name, value in task.args.items():
+        wanted = dict(task.files()).get(value)
+        if wanted is None:
+            continue
+        args[name] = path = local_path(value, host)
+        try:
+            found = await stat(path)
+        except Exception as error:
+            if isinstance(root(error), NotFoundError):
+                raise AttachmentError(failure(error).message) from None
+            raise
+        if found.modality not in _READ_AS.get(wanted, {wanted}):
+            raise AttachmentError(f"{path} holds {found.modality}, but {task.type.label} needs {wanted}.")
+    return replace(task, args=args)

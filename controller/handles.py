@@ -73,6 +73,31 @@ class Experts(Protocol):
         ...
 
 
+class Cluster(Experts, Protocol):
+    """What a controller needs of a cluster."""
+
+    def wake(self, card: ModelCard) -> None:
+        """Have a replica of an expert started; returns at once."""
+        ...
+
+    async def refresh(self, cards: Sequence[ModelCard] = ()) -> Fleet:
+        """Look up which experts run; ``cards`` are those of experts that were just deployed."""
+        ...
+
+    async def experts(self) -> list[dict[str, Any]]:
+        """Each deployed expert: model, tasks, and its state."""
+        ...
+
+    async def stat(self, path: str) -> Artifact:
+        """What lies under a path.
+
+        Raises:
+            NotFoundError: nothing does.
+
+        """
+        ...
+
+
 class ServeExperts:
     """Experts and artifacts behind Serve handles."""
 

@@ -56,24 +56,49 @@ def test_a_file_is_named_by_its_path_and_may_hold_what_can_be_read_so(
         ("tabular-classification", "table", Modality.DATA),
     ],
 )
-@pytest.mark.parametrize("streamed", [True, False])
-def test_a_file_of_another_kind_is_refused_before_anything_new_begins(
-    task: str, argument: str, holds: Modality, streamed: bool
+def test_a_file_of_another_kind_is_refused_before_anything_begins(
+    task: str, argument: str, holds: Modality
 ) -> None:
     @virtual
     async def scenario() -> None:
         cluster = FakeCluster(files={"/images/x.png": holds})
         wrong = _one_file(task, argument, "/images/x.png") | {"id": 7}
-        stage = Stage([*ONE, wrong], streamed=streamed, cluster=cluster)
+        stage = Stage([*ONE, wrong], cluster=cluster)
         with pytest.raises(AttachmentError, match=f"/images/x.png holds {holds}, but .* needs {argument}"):
             await stage.run()
         assert stage.failed().error.code == "invalid_attachment"
         assert stage.meter.runs[0][0] == "refused"
-        assert {outcome.status for outcome in stage.meter.tasks} <= {Status.CANCELLED}
-        assert len(cluster.calls) <= streamed, "of a plan made at once, nothing begins"
-        assert all(promise.ended for promise in cluster.promises)
+        assert stage.meter.tasks == []
+        assert not cluster.calls
 
     scenario()
+
+
+@virtual
+async def test_of_a_plan_that_runs_while_it_is_written_a_task_without_its_file_fails_alone() -> None:
+    needs = {"task": "image-classification", "id": 6, "args": {"image": "<GENERATED>-5"}}
+    far = {"task": "canny-control", "id": 7, "args": {"image": "/../etc/passwd"}}
+    stage = Stage([*ONE, EDGES, needs, far], streamed=True)
+    await stage.run()
+    done = stage.events[-1]
+    assert isinstance(done, RunDone)
+    by_id = {outcome.id: outcome for outcome in done.outcomes}
+    assert [by_id[n].status for n in (0, 5, 6, 7)] == [
+        Status.DONE, Status.FAILED, Status.SKIPPED, Status.FAILED
+    ]  # fmt: skip
+    assert by_id[5].error is not None
+    assert by_id[5].error.code == "invalid_attachment"
+    assert "There is no file '/images/x.png' here" in by_id[5].error.message
+    assert stage.kinds().count("task.failed") == 2
+
+
+@virtual
+async def test_where_no_task_has_its_file_the_request_is_refused() -> None:
+    needs = {"task": "image-classification", "id": 6, "args": {"image": "<GENERATED>-5"}}
+    stage = Stage([EDGES, needs], streamed=True)
+    with pytest.raises(AttachmentError, match=r"There is no file '/images/x\.png' here"):
+        await stage.run()
+    assert stage.failed().error.code == "invalid_attachment"
 
 
 @virtual

@@ -277,19 +277,19 @@ class FakeCluster(FakeExperts):
     woken: list[str] = field(default_factory=list)
 
     def wake(self, card: ModelCard) -> None:
-        """See ``controller.controller.Cluster``."""
+        """See ``controller.handles.Cluster``."""
         self.woken.append(card.id)
 
     async def refresh(self, cards: Sequence[ModelCard] = ()) -> Fleet:
-        """See ``controller.controller.Cluster``."""
+        """See ``controller.handles.Cluster``."""
         return replace(self.fleet, learned=tuple(cards)) if cards else self.fleet
 
     async def experts(self) -> list[dict[str, Any]]:
-        """See ``controller.controller.Cluster``."""
+        """See ``controller.handles.Cluster``."""
         return [{"model": model} for model in sorted(self.fleet.running)]
 
     async def stat(self, path: str) -> Artifact:
-        """See ``controller.controller.Cluster``."""
+        """See ``controller.handles.Cluster``."""
         await asyncio.sleep(0)
         if self.stat_error is not None:
             raise self.stat_error
