@@ -154,11 +154,10 @@ class Teller:
         if not scored or len(scores) < len(found):
             return things
         told = [self._prose.percent(score) for score in scores]
-        several = (
-            self._prose.listed(told)
-            if len(told) <= _MOST_SCORES
-            else self._say("range", highest=told[0], lowest=told[-1])
-        )
+        several = self._prose.listed(told)
+        if len(told) > _MOST_SCORES:
+            alike = told[0] == told[-1]
+            several = told[0] if alike else self._say("range", highest=told[0], lowest=told[-1])
         return self._say("scored", thing=things, scores=several)
 
     def _entities(self, rows: Sequence[Row]) -> str:

@@ -218,9 +218,7 @@ def test_a_picture_with_boxes_follows_what_was_found() -> None:
         [_task("object-detection", 0, image=SIGN)],
         _done(0, "object-detection", "cat", [{"label": "cat"}], artifacts=(_artifact(Modality.IMAGE, 1),)),
     )
-    assert answer.startswith(
-        f"I found 1 cat. Here they are in the picture: {_path(Modality.IMAGE, 1)}"
-    )
+    assert answer.startswith(f"I found 1 cat. Here is the marked picture: {_path(Modality.IMAGE, 1)}")
 
 
 def test_files_on_the_way_are_not_mentioned() -> None:
