@@ -199,8 +199,8 @@ def parse(content: Mapping[str, Any]) -> Vocabulary:
         missing=content["missing"],
         asked=content["asked"],
         prose=Prose.parse(content["answers"], content["languages"]),
-        asking=content.get("asking", {}),
-        offers={Modality(name): tuple(listed) for name, listed in content.get("offers", {}).items()},
+        asking=content["asking"],
+        offers={Modality(name): tuple(listed) for name, listed in content["offers"].items()},
         numbers={letters.text(word): number for word, number in content.get("numbers", {}).items()},
         spelling=Spelling(content.get("spellings", {}), [*senses.words, *_listed(groups), *nouns]),
     )

@@ -43,6 +43,8 @@ def _german() -> dict[str, Any]:
         "accented": [],
         "asked": "{words}?",
         "answers": _FILES["english.json"]["answers"],
+        "asking": _FILES["english.json"]["asking"],
+        "offers": _FILES["english.json"]["offers"],
         "reply": "Guten Tag!",
         "missing": "Mir fehlt {things}, etwa {examples}.",
         "nouns": {"image": ["bild"], "audio": ["aufnahme"]},
