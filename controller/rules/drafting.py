@@ -22,6 +22,9 @@ ZERO_SHOT: Mapping[str, str] = {
 
 _GUIDES: Mapping[str, str] = {guide: guided for guided, guide in GUIDED.items()}
 
+_PAIRED = frozenset({"sentence-similarity"})
+"""The task that sets two texts side by side."""
+
 _MOST_ROUNDS = 10
 """How often one request has the same done again."""
 _MOST_REPEATED = 20
@@ -69,6 +72,7 @@ class _Drafter:
     def _all(self, cues: Sequence[Cue], remember: bool = False) -> None:
         quoted = any(cue.sense.question and wording.question_quote(cue.segment) for cue in cues)
         pointer: Segment | None = None
+        late: list[Cue] = []
         for said in cues:
             points = self._points(said)
             cue = said if points else _with(said, pointer)
@@ -79,6 +83,8 @@ class _Drafter:
                 self._sources.see(cue.segment)
             elif cue.sense.question:
                 self._asker.ask(cue, quoted)
+            elif self._early(cue) and said is not cues[-1]:
+                late.append(cue)
             else:
                 self._task(cue)
             if len(cue.tasks) == 1 and cue.tasks <= _GUIDES.keys() and _based(cue.segment):
@@ -86,6 +92,12 @@ class _Drafter:
             self._before = cue
             if remember:
                 self._done.append(cue)
+        for cue in late:
+            self._task(cue)
+
+    def _early(self, cue: Cue) -> bool:
+        """Whether it compares what is there with what the rest of the sentence makes."""
+        return cue.tasks == _PAIRED and self._filler.lacks(*cue.tasks, cue.segment)
 
     def _again(self, segment: Segment) -> None:
         """Do once more what the request asked for so far, else what the person asked for before it."""

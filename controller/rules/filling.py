@@ -54,6 +54,12 @@ class Filler:
                 values[argument.name] = found
         return values
 
+    def lacks(self, task: str, segment: Segment) -> bool:
+        """Whether one of two things to set side by side is not there yet."""
+        row = TASKS[task]
+        pairs = self._pairs(row, segment)
+        return any(argument.required and argument.name not in pairs for argument in row.arguments)
+
     def orders(self, task: str, segment: Segment) -> list[str]:
         """The quoted texts of a segment that tell what to do, and so are no texts to work on."""
         if self._texts.get(task) != self._instruction:
@@ -117,6 +123,9 @@ class Filler:
 
     def _prompt(self, segment: Segment) -> Sequence[str] | None:
         """What to write: the instruction itself, or the text it points at."""
+        named = self._board.sources.named(Modality.TEXT, segment)
+        if named and not segment.mentions(Modality.TEXT):
+            return named[-1].values
         words = wording.prompt(self._reading, segment)
         if words and not words.pointing:
             return [words.text]
