@@ -60,7 +60,7 @@ class _Drafter:
         self._guide: str | None = None  # the task whose picture the next drawing follows
         self._before: Cue | None = None
         self._done: list[Cue] = []
-        self._rounds = 0
+        self._rounds = _MOST_ROUNDS
 
     def read(self, sentence: Sentence) -> None:
         """Draft the tasks of one sentence."""
@@ -102,15 +102,15 @@ class _Drafter:
     def _again(self, segment: Segment) -> None:
         """Do once more what the request asked for so far, else what the person asked for before it."""
         self._sources.see(segment)
-        self._rounds += 1
-        if self._rounds > _MOST_ROUNDS:
+        if not self._rounds:
             return
         drafter, again = self, _repeatable(self._done)
         if not again:
             reading = self._sources.asked_before()
             drafter = _Drafter(reading, self._sources, self.board)
             again = _repeatable(cue for sentence in reading.sentences for cue in find_cues(sentence))
-        for cues in rounds(again, segment)[:_MOST_ROUNDS]:
+        for cues in rounds(again, segment)[: self._rounds]:
+            self._rounds -= 1
             drafter._all(cues)
 
     def _points(self, cue: Cue) -> bool:
