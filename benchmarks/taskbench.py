@@ -10,7 +10,8 @@ brain plans the requests, or the LLM of the settings as ``hugginggpt plan`` asks
 Printed are the scores by TaskBench's definitions and by a stricter variant (see ``taskbench_scores``), over
 all requests and by type; each tool's precision and recall; which tool was planned for which; the scores of
 five folds of the requests, with 95 % intervals of a bootstrap; and of the embedded brain the time that a plan
-takes, the best of three runs, and how many plans it would ask back about. Nothing is fitted to a fold: the
+takes, the best of three runs, how many plans it would ask back about, and the scores where each request is
+planned without the phrases that no other one uses (``taskbench_unseen``). Nothing is fitted to a fold: the
 rules stay as they are, and the folds show how far the scores of so many requests go apart by chance.
 """
 
@@ -28,6 +29,7 @@ from typing import Any
 import numpy
 
 from benchmarks.taskbench_scores import METRICS, Scored, compare, f1, gold_nodes, plan_nodes, summed
+from benchmarks.taskbench_unseen import unseen
 from controller.cli.planning import plan_lines
 from controller.plan import Plan
 from controller.rules.confidence import THRESHOLD, confidence
@@ -80,6 +82,12 @@ def questioned(gold: Sequence[Mapping[str, Any]]) -> dict[str, float]:
             planned, good = planned + 1, good + right
             doubted, doubted_good = doubted + doubts, doubted_good + (doubts and right)
     return {"planned": planned, "questioned": doubted, "good": good, "good and questioned": doubted_good}
+
+
+def without_own(gold: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The stricter scores where each request is planned without the phrases that only it uses."""
+    plans, phrases = unseen(gold)
+    return summed([compare(row, plans[str(row["id"])]) for row in gold], strict=True) | phrases
 
 
 def by_llm(source: Path) -> Plans:
@@ -233,7 +241,7 @@ def main() -> None:
         plans, times = embedded(gold)
     found = figures(gold, plans, options.seed)
     if times:
-        found |= {"milliseconds": timing(times), "asking back": questioned(gold)}
+        found |= {"milliseconds": timing(times), "asking back": questioned(gold), "unseen": without_own(gold)}
     _print(found)
     written = json.dumps(found, ensure_ascii=False)
     if options.json:
@@ -248,6 +256,8 @@ def _print(found: Mapping[str, Any]) -> None:
         for part, values in parts.items():
             print(f"  {part:26}" + "".join(f"{values[name]:>10}" for name in names))
         print()
+    if "unseen" in found:
+        print(f"{'without own phrases *':28}" + "".join(f"{found['unseen'][name]:>10}" for name in names))
     for who, values in PUBLISHED.items():
         print(f"{who:28}" + "".join(f"{value:>10.2f}" for value in values))
     for variant, metrics in found["folds"].items():
@@ -258,6 +268,11 @@ def _print(found: Mapping[str, Any]) -> None:
             between = f"{low:.1f} to {high:.1f}"
             print(f"  {metric:38}{values['mean']:>8}{values['deviation']:>8}{between:>18}   {told}")
     _print_tools(found)
+    if "unseen" in found:
+        told = (
+            "* {phrases} phrases, {used} of them used, {used once} by one request only; see taskbench_unseen"
+        )
+        print("\n" + told.format(**found["unseen"]))
     if "milliseconds" in found:
         print("\nmilliseconds a request: median {median}, p99 {p99}".format(**found["milliseconds"]))
         told = "{questioned} of {planned} plans, {good and questioned} of the {good} with the right tools"

@@ -18,6 +18,7 @@ from benchmarks.taskbench_scores import (
     plan_nodes,
     summed,
 )
+from benchmarks.taskbench_unseen import english, unseen, uses
 from model_catalog.tasks import TASKS
 
 
@@ -206,6 +207,27 @@ def test_without_any_plan_everything_is_nought() -> None:
     ) | {"samples": 4}
 
 
+def _asked(key: str, text: str) -> dict[str, Any]:
+    return GOLD[0] | {"id": key, "user_request": text}
+
+
+def test_phrases_that_only_one_request_uses_are_left_out_for_it() -> None:
+    rows = [
+        _asked("one", "transcribe x.wav"),
+        _asked("two", "estimate the depth of a.jpg"),
+        _asked("three", "please estimate the depth of b.png"),
+    ]
+    plans, phrases = unseen(rows)
+    assert plans["one"][0]["task"] == "conversational"
+    assert [plans[key][0]["task"] for key in ("two", "three")] == ["depth-estimation"] * 2
+    assert 0 < phrases["used once"] < phrases["used"] < phrases["phrases"]
+    content = english()
+    found = uses(rows, content)
+    assert len(found) == sum(len(row["phrases"]) for name in ("senses", "results") for row in content[name])
+    assert found["senses", 0, "transcribe <audio>"] == {0}
+    assert any(places == {1, 2} for places in found.values())
+
+
 def _run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     monkeypatch.setattr(sys, "argv", ["taskbench", *map(str, arguments)])
     taskbench.main()
@@ -237,6 +259,7 @@ def test_the_command_plans_by_the_embedded_brain(
     assert found["scores"]["stricter variant"]["single"]["n-F1"] == 100.0
     assert 0 < found["milliseconds"]["median"] <= found["milliseconds"]["p99"]
     assert found["asking back"] == {"planned": 1, "questioned": 0, "good": 1, "good and questioned": 0}
+    assert found["unseen"]["samples"] == 1
     assert "GPT-4, published" in printed
 
 
