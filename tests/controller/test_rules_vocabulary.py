@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from importlib import resources
+from string import Formatter
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from controller.rules.cues import find_cues
 from controller.rules.drafting import draft
 from controller.rules.reading import read
 from controller.rules.sources import Sources
-from controller.rules.vocabulary import ROLES, Vocabulary, parse, vocabularies
+from controller.rules.vocabulary import OPTIONAL, ROLES, Vocabulary, parse, vocabularies
 from model_catalog.tasks import MEDIA, TASKS, Modality
 
 _SPECIAL = {"last", "original", "question"}
@@ -25,6 +26,10 @@ def _contents() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 _FILES = dict(_contents())
+
+
+def _placeholders(template: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(template) if name is not None}
 
 
 def _german() -> dict[str, Any]:
@@ -85,21 +90,47 @@ def test_every_file_names_what_answers_need(name: str) -> None:
     assert shipped.reply
 
 
-@pytest.mark.parametrize(
-    "task", [row.name for row in TASKS.values() if row.hugginggpt and "-text-to-image" not in row.name]
-)
-def test_english_has_words_for_every_task_of_hugginggpt(task: str) -> None:
-    named = {
-        task
-        for row in _FILES["english.json"]["senses"]
-        for task in (row.get("by") or {0: row["task"]}).values()
+_TASKS = [row.name for row in TASKS.values() if row.hugginggpt and "-text-to-image" not in row.name]
+
+
+@pytest.mark.parametrize("name", _FILES)
+@pytest.mark.parametrize("task", _TASKS)
+def test_every_file_has_words_for_every_task_of_hugginggpt(task: str, name: str) -> None:
+    rows = _FILES[name]["senses"]
+    asked = {task for row in rows for task in (row.get("by") or {0: row["task"]}).values()}
+    assert task in asked | {"document-question-answering"}
+
+
+@pytest.mark.parametrize("name", _FILES)
+def test_every_file_is_as_full_as_the_english_one(name: str) -> None:
+    english, content = _FILES["english.json"], _FILES[name]
+    assert content.keys() == english.keys()
+    for part in ("asking", "offers", "things", "examples", "nouns", "answers"):
+        assert content[part].keys() == english[part].keys()
+    for key, template in english["asking"].items():
+        assert _placeholders(content["asking"][key]) == _placeholders(template)
+    for key in ("reply", "missing", "asked"):
+        assert _placeholders(content[key]) == _placeholders(english[key])
+    assert {*ROLES, *OPTIONAL} <= content["groups"].keys()
+    assert set(english["languages"].values()) == set(content["languages"].values())
+    assert {tuple(row["of"]) for row in content["results"]} == {
+        tuple(row["of"]) for row in english["results"]
     }
-    asked = named | {"document-question-answering"}
-    assert task in asked
+    assert all(content["nouns"].values())
+    assert all(content["offers"].values())
 
 
-def test_no_phrase_is_written_twice_with_one_meaning() -> None:
-    for row in _FILES["english.json"]["senses"] + _FILES["english.json"]["results"]:
+@pytest.mark.parametrize("name", _FILES)
+def test_every_file_knows_the_languages_that_its_phrases_name(name: str) -> None:
+    content = _FILES[name]
+    letters = parse(content).letters
+    known = {letters.text(word) for word in content["languages"]}
+    assert {letters.text(word) for word in content["groups"]["language"]} == known
+
+
+@pytest.mark.parametrize("name", _FILES)
+def test_no_phrase_is_written_twice_with_one_meaning(name: str) -> None:
+    for row in _FILES[name]["senses"] + _FILES[name]["results"]:
         assert len(set(row["phrases"])) == len(row["phrases"])
 
 
