@@ -7,7 +7,7 @@ asked again; what it took in the end is remembered, so that no call is made only
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +87,7 @@ class Llm:
         self._headers = _headers(endpoint)
         self._places = asyncio.Semaphore(endpoint.concurrency)
         self._dialect = Dialect()
+        self._unopened = False  # whether its thoughts end without a beginning
 
     async def stream(
         self,
@@ -96,6 +97,7 @@ class Llm:
         usage: Usage | None = None,
         run: str = "",
         options: Mapping[str, float] | None = None,
+        begun: Callable[[], None] | None = None,
     ) -> AsyncGenerator[str]:
         """Ask, and yield the answer's text as it is written. Closing the generator closes the connection.
 
@@ -106,6 +108,7 @@ class Llm:
             run: id of the run, for logs.
             options: ``temperature``, ``top_p`` and ``seed``, where they matter; an endpoint that refuses one
                 is asked without it.
+            begun: told when the call has its place among those at once, and is made.
 
         Raises:
             LlmError: see ``deployments.llm.errors``; what came before it was yielded.
@@ -115,7 +118,10 @@ class Llm:
         own = {"reasoning_effort": effort} if effort else {}
         call = _Call(messages, form, own | dict(options or {}), run)
         async with self._places:
+            if begun is not None:
+                begun()
             call.began = asyncio.get_running_loop().time()
+            call.thoughts = Thoughts(self._unopened)
             try:
                 source, chunk = await self._opened(call)
                 try:
@@ -123,7 +129,7 @@ class Llm:
                         if text := self._taken(chunk, call):
                             yield text
                         chunk = await self._next(source, call)
-                    if text := call.thoughts.rest():
+                    if text := call.thoughts.rest(whole=call.finish == "stop"):
                         yield text
                 finally:
                     await source.close()
@@ -132,6 +138,8 @@ class Llm:
                 logger.warning("run %s: %s (%s, request %s)", run, error.message, error.code, call.request)
                 raise
             finally:
+                if call.thoughts.unopened is not None:
+                    self._unopened = call.thoughts.unopened
                 if usage is not None:
                     usage += call.usage
         self._log(call)

@@ -184,6 +184,7 @@ async def test_neither_the_endpoint_nor_its_client_show_the_key() -> None:
         ("<thin", "<thin"),
         ("<b>bold</b>", "<b>bold</b>"),
         ("Say <think>x</think>", "Say <think>x</think>"),
+        ("\n</think>\n\nThe answer.", "The answer."),
         ("  indented", "  indented"),
         ("", ""),
     ],
