@@ -1,7 +1,7 @@
 """Which LLM each stage asks, by the settings."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import SecretStr, ValidationError
 
@@ -38,6 +38,7 @@ def endpoint(settings: Settings, stage: Stage) -> Endpoint | None:
     if settings.brain == "embedded" or (stage == "expert" and not settings.llm_expert):
         return None
     place = _place(settings, stage)
+    _check_wanted(settings)
     if place is None:
         _check_unused(settings, stage)
         return None
@@ -112,23 +113,38 @@ def _model(settings: Settings, stage: Stage, place: _Place) -> str:
     )
 
 
-def _check_unused(settings: Settings, stage: Stage) -> None:
-    """Refuse settings that want an LLM and name none.
+def _check_wanted(settings: Settings) -> None:
+    """Refuse settings that want an LLM as the brain, or have a key for one, and name none.
 
     Raises:
-        SettingsError: a model is named without an endpoint, or the LLM brain is asked for.
+        SettingsError: neither planner nor responder has an LLM, or there is nothing but a key of Azure's.
 
     """
-    own = stage if getattr(settings, f"{stage}_model") else None
-    if own is None and settings.model is None and settings.brain != "llm":
-        return
-    if (
-        any(getattr(settings, f"{other}_base_url") for other in ("planner", "responder", "expert"))
-        and not own
-    ):
-        return  # the model is meant for another stage
-    wanted = f"{own}_model" if own else "HUGGINGGPT_MODEL" if settings.model else "brain = 'llm'"
-    raise SettingsError(
+    placed = {stage for stage in get_args(Stage) if _place(settings, stage) is not None}
+    if not placed and settings.azure_openai_api_key is not None:
+        raise SettingsError(
+            "AZURE_OPENAI_API_KEY is set without its endpoint; set AZURE_OPENAI_ENDPOINT to the resource's "
+            "address, or leave the key out."
+        )
+    if settings.brain == "llm" and not placed & {"planner", "responder"}:
+        raise _absent("brain = 'llm'")
+
+
+def _check_unused(settings: Settings, stage: Stage) -> None:
+    """Refuse a model that is named for a stage without an endpoint.
+
+    Raises:
+        SettingsError: the stage's own model, or one of all stages that none has an endpoint for.
+
+    """
+    if getattr(settings, f"{stage}_model"):
+        raise _absent(f"{stage}_model")
+    if settings.model is not None and all(_place(settings, other) is None for other in get_args(Stage)):
+        raise _absent("HUGGINGGPT_MODEL")
+
+
+def _absent(wanted: str) -> SettingsError:
+    return SettingsError(
         f"An LLM is wanted ({wanted}), but there is no endpoint: set OPENAI_API_KEY for OpenAI's own, or "
         "OPENAI_BASE_URL for another."
     )

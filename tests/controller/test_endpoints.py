@@ -115,6 +115,13 @@ def test_a_stage_may_be_the_only_one() -> None:
     assert of("responder", **shared) is None, "the model is the planner's"
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_key_of_a_stage_alone_is_no_ones_else(stage: Stage) -> None:
+    values: dict[str, Any] = {f"{stage}_api_key": OWN, "model": "m"}
+    for other in STAGES:
+        assert of(other, **values) == (Endpoint(model="m", api_key=OWN) if other == stage else None)
+
+
 # What is refused, and what turns it off ------------------------------------------------------------------
 
 
@@ -136,6 +143,36 @@ def test_an_llm_that_is_wanted_needs_an_endpoint(values: dict[str, Any], wanted:
     told = refused(**values)
     assert wanted in told
     assert "set OPENAI_API_KEY for OpenAI's own, or OPENAI_BASE_URL" in told
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("values", [{"expert_base_url": URL, "expert_model": "m"}, {"expert_api_key": OWN}])
+def test_an_llm_for_text_tasks_is_no_brain(stage: Stage, values: dict[str, Any]) -> None:
+    assert of("expert", **values) is not None
+    assert of("planner", **values) is None
+    assert "An LLM is wanted (brain = 'llm')" in refused(stage, brain="llm", **values)
+
+
+@pytest.mark.parametrize("one", ["planner", "responder"])
+def test_an_llm_that_plans_or_answers_is_a_brain(one: Stage) -> None:
+    values: dict[str, Any] = {"brain": "llm", f"{one}_base_url": URL, f"{one}_model": "m"}
+    for stage in STAGES:
+        assert of(stage, **values) == (Endpoint(model="m", base_url=URL) if stage == one else None)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("more", [{}, {"brain": "llm"}, {"model": "m"}])
+def test_a_key_of_azures_alone_says_what_is_missing(stage: Stage, more: dict[str, Any]) -> None:
+    told = refused(stage, azure_openai_api_key=KEY, **more)
+    assert "AZURE_OPENAI_API_KEY is set without its endpoint; set AZURE_OPENAI_ENDPOINT" in told
+
+
+def test_a_key_of_azures_beside_another_endpoint_is_for_something_else() -> None:
+    made = of(azure_openai_api_key=OWN, openai_api_key=KEY, model="m")
+    assert made == Endpoint(model="m", api_key=KEY)
+    values: dict[str, Any] = {"azure_openai_api_key": OWN, "planner_base_url": URL, "planner_model": "m"}
+    assert of("planner", **values) == Endpoint(model="m", base_url=URL)
+    assert of("responder", **values) is None
 
 
 @pytest.mark.parametrize("stage", STAGES)
