@@ -60,6 +60,8 @@ class Asker:
         else:
             group = self._beside(question, segment, self._board.find(modality, segment)) if modality else None
         if group is None:
+            if segment.mentions(Modality.TEXT):  # put to nothing but whoever answers
+                self._board.add("conversational", {"text": [question]})
             return
         self._asked.add(question)
         if group.modality is Modality.IMAGE:

@@ -90,7 +90,8 @@ class Cue:
 
 def find_cues(sentence: Sentence) -> list[Cue]:
     """The cues of a sentence in the order of work: what is done first comes first."""
-    matches = _kept(sentence.vocabulary.senses.matches(sentence.words, sentence.openings))
+    kept = _kept(sentence.vocabulary.senses.matches(sentence.words, sentence.openings))
+    matches = [match for match in kept if _parts(match, sentence)]
     if not matches:
         return []
     names = _kept_names(sentence)
@@ -108,6 +109,14 @@ def find_cues(sentence: Sentence) -> list[Cue]:
 def whole(sentence: Sentence) -> Segment:
     """The sentence as one segment without a cue."""
     return Segment(sentence, 0, len(sentence.tokens), (), tuple(_kept_names(sentence)))
+
+
+def _parts(match: Match[Sense], sentence: Sentence) -> bool:
+    """Whether words part the cues around them: those that ask for nothing do so only where a clause begins."""
+    words, groups = sentence.words, sentence.vocabulary.groups
+    if match.meaning.tasks or match.meaning.repeat or not match.start:
+        return True
+    return words[match.start - 1] in groups["joints"] or words[match.start] in groups["whether"]
 
 
 def _kept(matches: Iterable[Match[Sense]]) -> list[Match[Sense]]:

@@ -151,6 +151,7 @@ OPTIONAL = (
     "subjects",
     "loose",
     "generic",
+    "both",
     "greetings",
 )
 """The groups that a vocabulary may leave out."""

@@ -5,6 +5,7 @@ source of another modality goes through a converter, such as speech recognition.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from controller import reference
@@ -41,7 +42,7 @@ class Board:
         named = self.sources.named(modality, segment)
         return (
             self.sources.mentioned(modality, segment)
-            or (named[-1] if named else None)
+            or (_together(named, segment) if named else None)
             or self._spoken_of(modality, segment)
             or self.sources.known(modality)
             or self._convert(modality, segment, self.sources.newest(_convertible(modality)))
@@ -119,6 +120,13 @@ class Board:
     def _is_read(self, name: str, group: Group) -> bool:
         """Whether the text in the pictures is read already."""
         return all(("image-to-text", "ocr", (name, value)) in self._drafted for value in group.values)
+
+
+def _together(named: Sequence[Group], segment: Segment) -> Group:
+    """The last of the results that the words name; all of them where they say so ("both the … and the …")."""
+    if len(named) < 2 or not segment.has("both"):
+        return named[-1]
+    return replace(named[-1], values=tuple(dict.fromkeys(_values(named))))
 
 
 def _convertible(modality: Modality) -> list[Modality]:

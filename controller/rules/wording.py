@@ -103,7 +103,10 @@ def _fact(segment: Segment) -> int | None:
 def _led(segment: Segment, place: int) -> int:
     """Where a question begins that a preposition may open: "in which country …"."""
     groups, words, before = segment.vocabulary.groups, segment.sentence.words, place - 1
-    opens = before >= segment.start and before in segment.sentence.openings
+    free = groups["fillers"] | groups["knowing"]
+    opens = before >= segment.start and (
+        before in segment.sentence.openings or (before > 0 and words[before - 1] in free)
+    )
     return before if opens and words[before] in groups["prepositions"] - groups["joints"] else place
 
 
@@ -173,6 +176,8 @@ def description(reading: Reading, segment: Segment) -> Words | None:
     vocabulary = segment.vocabulary
     tokens, cue = segment.sentence.tokens, segment.cue
     behind = _plain(tokens[cue[-1] + 1 : _before_basis(segment)], vocabulary)
+    if behind and _qualifies(tokens[cue[-1] : cue[-1] + 2], behind[0], vocabulary):
+        behind = [tokens[cue[-1]], *behind]
     between = _between(segment)
     if not _describes(between, vocabulary):
         return _words(reading, behind, vocabulary) if _describes(behind, vocabulary) else None
@@ -181,6 +186,16 @@ def description(reading: Reading, segment: Segment) -> Words | None:
     if between[-1] is tokens[cue[-1]]:  # "a black and white picture of a dog"
         return Words(reading.text[between[0].start : behind[-1].end])
     return _words(reading, behind, vocabulary)
+
+
+def _qualifies(pair: Sequence[Token], first: Token, vocabulary: Vocabulary) -> bool:
+    """Whether the first word told stands right behind the thing it qualifies: "une musique calme"."""
+    groups = vocabulary.groups
+    return (
+        pair[-1] is first
+        and vocabulary.nouns.get(pair[0].word) in MEDIA
+        and not any(first.word in groups[group] for group in ("prepositions", "articles", "definites"))
+    )
 
 
 def descriptions(reading: Reading, segment: Segment) -> list[str]:
@@ -239,7 +254,7 @@ def times(segment: Segment) -> int:
         if number is None:
             continue
         behind = words[place + 1] if place + 1 < segment.end else ""
-        counted = cue[0] < place < cue[-1] and behind in vocabulary.groups["several"]
+        counted = cue[0] < place < cue[-1] and words[cue[-1]] in vocabulary.groups["several"]
         if counted or words[place] in vocabulary.groups["times"] or behind in vocabulary.groups["times"]:
             return min(number, _MOST_TIMES)
     return 1
@@ -364,7 +379,8 @@ def target_languages(segment: Segment) -> list[str]:
         first = next((place for place in places if not place or words[place - 1] not in sources), None)
     if first is None:
         return []
-    passed = segment.vocabulary.groups["joints"] | languages.keys()
+    groups = segment.vocabulary.groups
+    passed = groups["joints"] | groups["towards"] | languages.keys()
     listed = takewhile(lambda place: words[place] in passed, range(first, len(words)))
     return list(dict.fromkeys(languages[words[place]] for place in listed if words[place] in languages))
 
