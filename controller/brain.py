@@ -1,5 +1,6 @@
 """Brains: who plans and who answers, by the settings; the embedded one steps in where an LLM fails."""
 
+import re
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from controller.streams import closing, following
 from deployments.llm.client import Llm, Usage
 from deployments.llm.endpoint import Endpoint
 from deployments.llm.errors import LlmError, LlmRefusedError, LlmTimeoutError, LlmUnavailableError
+
+_SIGNS = re.compile(r"[/\\<>&%@`]|\]\s*[(:\[]|[.:][^\W\d]")
 
 PATIENCE = 0.5
 """The part of a run's time after which an LLM that has planned nothing is no longer waited for."""
@@ -71,9 +74,18 @@ class Checked:
     ) -> AsyncGenerator[str]:
         """See ``Responder``."""
         answer = self._first.respond(request, plan, outcomes, usage=usage, run=run)
-        async with closing(checked(answer, Checker(Files.of(request, plan, outcomes)))) as pieces:
+        if _may_mislead(plan, outcomes):
+            answer = checked(answer, Checker(Files.of(request, plan, outcomes)))
+        async with closing(answer) as pieces:
             async for piece in pieces:
                 yield piece
+
+
+def _may_mislead(plan: Plan, outcomes: Sequence[Outcome]) -> bool:
+    """Whether an answer made by rules may quote what looks like a link, a picture or a file."""
+    if plan.faults or plan.notes or plan.remarks:
+        return True
+    return any(_SIGNS.search(f"{outcome.text} {outcome.data} {outcome.error}") for outcome in outcomes)
 
 
 class Guarded:
