@@ -22,7 +22,13 @@ from deployments.llm.errors import LlmError, LlmRefusedError, LlmTimeoutError, L
 _SIGNS = re.compile(r"[/\\<>&%@`]|\]\s*[(:\[]|[.:][^\W\d]")
 
 PATIENCE = 0.5
-"""The part of a run's time after which an LLM that has planned nothing is no longer waited for."""
+"""The part of the time for plan and tasks in which an LLM must have planned a first task, and may plan.
+
+The rest is for the tasks: those that are planned last, or all of them where the embedded brain plans instead.
+"""
+
+_WAITS = 0.25
+"""The part of that time that planning may wait besides for places among an endpoint's calls at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +55,20 @@ def brain(
 
     """
     models = {endpoint: Llm(endpoint) for endpoint in (planner, responder) if endpoint is not None}
+    answers = LlmResponder(models[responder]) if responder else Checked(EmbeddedResponder())
+    if planner is None:
+        return Brain(EmbeddedPlanner(), answers)
+    seconds = task_time(run_seconds, answers.takes_s)
+    patience = seconds * PATIENCE
     return Brain(
-        Guarded(LlmPlanner(models[planner], cold), run_seconds * PATIENCE) if planner else EmbeddedPlanner(),
-        LlmResponder(models[responder]) if responder else Checked(EmbeddedResponder()),
+        Guarded(LlmPlanner(models[planner], cold, patience, seconds * _WAITS), patience),
+        answers,
     )
+
+
+def task_time(run_seconds: float, takes_s: float) -> float:
+    """Seconds for plan and tasks: what a run has, less what its answer takes."""
+    return max(run_seconds / 2, run_seconds - takes_s)
 
 
 class Checked:
@@ -132,7 +148,8 @@ class Guarded:
             plan.retry(plan.faults)
             told = f"The {self._then.name} planned this, since {self.name} could not: {error.message}"
             plan.remarks.append(told)
-        async for step in self._then.plan(request, offers, plan, usage, run):
+        whole = [step async for step in self._then.plan(request, offers, plan, usage, run)]
+        for step in whole:  # at once, since all are known
             yield step
 
     async def _next(self, steps: AsyncGenerator[RawTask | Reply], begun: bool) -> RawTask | Reply | None:

@@ -334,13 +334,17 @@ def _upstream(index: int, waits: Mapping[int, set[int]]) -> set[int]:
 
 
 def needs(raw: Any) -> set[int]:
-    """The ids a task refers to or names in ``dep``; its own id in ``dep`` alone is a slip and no cycle."""
+    """The ids a task refers to or names in ``dep``.
+
+    ``NO_DEPENDENCY`` and the like are none; its own id in ``dep`` alone is a slip and no cycle.
+    """
     if not isinstance(raw, Mapping):
         return set()
     args = raw.get("args")
     values = args.values() if isinstance(args, Mapping) else ()
     dep = raw.get("dep")
-    explicit = {n for n in dep if isinstance(n, int)} if isinstance(dep, list | tuple) else set()
+    listed = dep if isinstance(dep, list | tuple) else ()
+    explicit = {n for n in listed if isinstance(n, int) and not isinstance(n, bool) and n >= 0}
     return (explicit - {written_id(raw)}).union(*map(_named, values))
 
 

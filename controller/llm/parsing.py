@@ -2,16 +2,20 @@
 
 Taken are ``{"tasks": [...], "reply": ...}``, a bare list of tasks, and tasks one after another, fenced or
 with prose around them. A text without any plan is a reply as a whole.
+
+Some endpoints write the end of a model's thoughts without their beginning. What came before it, drafts of
+plans maybe, is taken back where that is possible yet.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from controller.llm.stream import JsonStream, Place
 from controller.planner import Reply
+from deployments.llm.thoughts import Ends
 
 _TASKS = frozenset({"tasks", "plan"})
 _REPLIES = frozenset({"reply", "answer", "response", "message"})
@@ -45,13 +49,26 @@ class PlanReader:
     no reply. What follows a whole plan is not read.
 
     Attributes:
+        whole: whether the plan or the reply is read to its end, so that nothing more can come of the text.
         planned: whether a task was read, or broken.
         unfinished: after ``close``, whether the text ended in the middle of a plan, or held none that can be
             read.
 
     """
 
-    def __init__(self) -> None:
+    def __init__(self, forget: Callable[[], bool] = lambda: True) -> None:
+        """Prepare to read.
+
+        Args:
+            forget: told that what was read was thoughts; returns whether that can be taken back.
+
+        """
+        self._forget = forget
+        self._ends = Ends()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.whole = False
         self.planned = False
         self.unfinished = False
         self._json: JsonStream | None = None
@@ -63,18 +80,17 @@ class PlanReader:
         self._empty = False  # whether it is known that there are none
         self._worded = False
         self._replied = False
-        self._whole = False
+        self._told = False  # whether words of a reply were given out
         self._garbled = False  # whether a part of a plan could not be read
 
     def feed(self, text: str) -> list[Event]:
         """What became whole with a piece of text."""
-        at = 0
-        while at < len(text) and not self._whole:
-            at = self._in_prose(text, at) if self._json is None else self._in_json(self._json, text, at)
+        self._read(self._ends.take(text))
         return self._taken()
 
     def close(self) -> list[Event]:
         """What is left when the text has ended."""
+        self._read(self._ends.rest())
         stream = self._json
         if stream is None:
             self.unfinished = self._garbled and not self.planned
@@ -92,12 +108,25 @@ class PlanReader:
 
     def _taken(self) -> list[Event]:
         events, self._events = self._events, []
+        self._told = self._told or any(isinstance(event, Reply) for event in events)
         return events
 
     def _say(self, pieces: list[str]) -> None:
-        if any(pieces):
+        """Tell words of the reply; blanks at its start are held, for they may be all there is."""
+        text = "".join(pieces)
+        if self._replied or text.strip():
             self._replied = True
-            self._events.append(Reply("".join(pieces)))
+            self._reply = []
+            self._events.append(Reply(text))
+
+    def _read(self, parts: list[str]) -> None:
+        """Read on; between two parts thoughts end that did not begin."""
+        for count, text in enumerate(parts):
+            if count and not self._told and self._forget():
+                self._begin()
+            at = 0
+            while at < len(text) and not self.whole:
+                at = self._in_prose(text, at) if self._json is None else self._in_json(self._json, text, at)
 
     # Prose and JSON -----------------------------------------------------------------------------------------
 
@@ -134,13 +163,14 @@ class PlanReader:
     def _on_end(self, value: Any) -> None:
         """A whole object or list: a plan, a single task, or something in a text."""
         if isinstance(value, Mapping) and not (_TASKS | _REPLIES).isdisjoint(value):
-            self._whole = True
             if not self.planned and not self._replied:
                 self._say(self._reply)
+            self.whole = self.planned or self._replied
+            self._empty = self._empty or not self.whole  # words behind it are the reply
         elif isinstance(value, Mapping) and "task" in value:
             self._write(value)
         elif isinstance(value, list) and self._fruitful:
-            self._whole = True
+            self.whole = True
         elif value or not self._blank():
             self._prose += self._attempt
         else:
@@ -169,10 +199,9 @@ class PlanReader:
     def _on_words(self, place: Place, piece: str) -> None:
         if place[0] not in _REPLIES or self.planned:
             return
-        if self._empty:
-            self._say([piece])
-        else:
-            self._reply.append(piece)
+        self._reply.append(piece)
+        if self._empty and (self._replied or piece.strip()):
+            self._say(self._reply)
 
     def _write(self, value: Any) -> None:
         if isinstance(value, Mapping):

@@ -1,8 +1,10 @@
 """The tasks of a plan on their way from the LLM to the controller, each behind those it refers to."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
+from controller.errors import TooManyTasksError
 from controller.llm.parsing import Event, Written
 from controller.llm.schema import raw_task
 from controller.plan import Fault, Plan, needs, ordered, too_many, written_id
@@ -28,17 +30,23 @@ class Queue:
 
     Attributes:
         written: the tasks that the plan accepted, as they were written.
+        over: whether tasks of the second writing were passed over, since the plan is full.
+        full: whether no more of the second writing need be read.
 
     """
 
     def __init__(self, plan: Plan) -> None:
         self.written: list[RawTask] = []
+        self.over = False
+        self.full = False
         self._plan = plan
         self._held: list[tuple[RawTask, set[int]]] = []
         self._given: set[int] = set()  # ids of accepted tasks
         self._bad: set[int] = set()  # ids of faulty ones
         self._mends: dict[int, Mend] | None = None
         self._count = 0
+        self._kept: list[tuple[RawTask, set[int]]] = []  # what was held before this writing
+        self._given_now = False  # whether a task of this writing was given out, or refused
 
     @property
     def waiting(self) -> list[RawTask]:
@@ -61,7 +69,8 @@ class Queue:
         """What can go on of what was read.
 
         Raises:
-            TooManyTasksError: more was written than a plan holds.
+            TooManyTasksError: more was written than a plan holds, and not for the second time: that is
+                passed over, for tasks run by then.
 
         """
         for event in events:
@@ -71,11 +80,25 @@ class Queue:
                 continue
             self._count += 1
             if self._count > self._plan.max_tasks:
-                raise too_many(self._plan.max_tasks)
+                if self._mends is None:
+                    raise too_many(self._plan.max_tasks)
+                self.over = self.full = True
+                return
             if isinstance(event, Written):
                 yield from self._put(raw_task(event.raw))
             elif not self._mends:  # else it is a fault already
                 self._refuse(event.raw, _BROKEN)
+
+    def forget(self) -> bool:
+        """Take back what was read of this writing; returns whether that was possible, as no task runs."""
+        if self.written if self._mends is None else self._given_now:
+            return False
+        if self._mends is None:
+            self._plan.retry(self._plan.faults)
+            self._bad.clear()
+        self._held = list(self._kept)
+        self._count = 0
+        return True
 
     def finish(self) -> Iterator[RawTask]:
         """All that is held, for nothing more is written; what waits for a faulty task is held still."""
@@ -111,6 +134,7 @@ class Queue:
             mends[task_id] = Mend(fault, task_id)
         self._mends = mends
         self._count = 0
+        self._kept, self._given_now = list(self._held), False
         return list(mends.values())
 
     def _put(self, raw: RawTask) -> Iterator[RawTask]:
@@ -146,6 +170,11 @@ class Queue:
             yield from self._give(self._held.pop(index)[0])
 
     def _give(self, raw: RawTask) -> Iterator[RawTask]:
+        self._given_now = True
+        if self._mends is not None and not self._fits(raw):
+            self.over = True
+            self._bad.update(_ids(raw))
+            return
         self._take_back(raw)
         before = len(self._plan.faults)
         yield raw
@@ -156,6 +185,14 @@ class Queue:
             self._given.update(_ids(raw))
             self._bad -= self._given
 
+    def _fits(self, raw: RawTask) -> bool:
+        """Whether the plan holds a task with all its copies."""
+        try:
+            deepcopy(self._plan).add(raw)
+        except TooManyTasksError:
+            return False
+        return True
+
     def _take_back(self, raw: RawTask) -> None:
         """The fault of a task that is written anew counts no longer."""
         task_id = written_id(raw)
@@ -163,6 +200,7 @@ class Queue:
             self._plan.retry([self._mends.pop(task_id).fault])
 
     def _refuse(self, raw: RawTask, reason: str) -> None:
+        self._given_now = True
         self._plan.refuse(raw, reason)
         self._bad.update(_ids(raw))
 

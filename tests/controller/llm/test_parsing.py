@@ -70,6 +70,11 @@ def _both() -> str:
         ("", []),
         (" \n", []),
         ('{"tasks": [], "reply": null}', []),
+        ('{"tasks": [], "reply": " \\n"}', []),
+        ('{"tasks": [], "reply": "  Hi "}', ["  Hi "]),
+        ('{"tasks": []}\n\nHello, I am fine.', ["Hello, I am fine."]),
+        ('```json\n{"tasks": [], "reply": ""}\n```\nHello!', ["Hello!"]),
+        (f'{{"tasks": []}} or rather {{"tasks": [{json.dumps(TWO)}]}}', [TWO]),
         ('[{"task": "a"}}, {"task": "b"}]', [{"task": "a"}, {"task": "b"}]),
         ('[{"task": "a", "args": {"text": oops}}, {"task": "b"}]', [("broken", "a"), {"task": "b"}]),
         (f"[{json.dumps(ONE)}] or else [{json.dumps(TWO)}]", [ONE]),
@@ -131,6 +136,66 @@ def test_prose_is_held_to_its_end() -> None:
     assert reader.close() == []
 
 
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        (json.dumps({"tasks": [ONE], "reply": None}), True),
+        (f"Here: [{json.dumps(ONE)}]", True),
+        ('{"tasks": [], "reply": "Hi"}', True),
+        ('{"reply": "Hi", "tasks": []}', True),
+        ('{"tasks": [], "reply": null}', False),  # words may follow
+        (json.dumps(ONE), False),
+        ("Hi", False),
+    ],
+)
+def test_it_is_told_when_nothing_more_can_come(text: str, whole: bool) -> None:
+    reader = PlanReader()
+    for sign in text[:-1]:
+        reader.feed(sign)
+        assert not reader.whole
+    reader.feed(text[-1])
+    assert reader.whole == whole
+
+
+DRAFT = json.dumps({"task": "draft"})
+
+
+@pytest.mark.parametrize(
+    "thoughts",
+    [
+        "Hm, what is wanted?\n",
+        f"[{DRAFT}]? No",
+        f'{{"tasks": [{DRAFT}, {{"task": "',
+        f"{{x}} {DRAFT}\n",
+        '{"tasks": [], "reply": " ',
+    ],
+)
+def test_thoughts_without_a_beginning_are_taken_back(thoughts: str) -> None:
+    plan = json.dumps({"tasks": [TWO]})
+    assert _read(f"{thoughts}</think>\n{plan}") == ([TWO], False)
+    reader = PlanReader()
+    events = [event for sign in f"{thoughts}</think>{plan}" for event in reader.feed(sign)]
+    assert events[-1] == Written(TWO)
+    assert _read(f"{thoughts}</think>\n\nHello") == (["Hello"], False)
+
+
+def test_what_cannot_be_taken_back_stays() -> None:
+    reader = PlanReader(lambda: False)
+    assert reader.feed(DRAFT) == [Written({"task": "draft"})]
+    assert reader.feed("</think>\nHello") == []
+    assert reader.close() == []
+    reader = PlanReader()
+    assert reader.feed('{"tasks": [], "reply": "Hello\n') == [Reply("Hello\n")]
+    assert reader.feed("</think>\nyou") == [Reply("\nyou")]
+
+
+def test_a_text_may_speak_of_thoughts() -> None:
+    said = 'Put </think> behind "<think>".'
+    assert _read(json.dumps({"tasks": [], "reply": said})) == ([said], False)
+    assert _read(json.dumps([ONE | {"args": {"text": f"a\n</think>\n{said}"}}]))[0][0]["id"] == 0
+    assert _read(said) == ([said], False)
+
+
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 99) | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
@@ -171,7 +236,7 @@ def test_what_json_reads_is_read_alike(tasks: list[dict[str, Any]]) -> None:
 @given(st.text())
 def test_what_a_reply_says_is_said(words: str) -> None:
     read, unfinished = _read(json.dumps({"tasks": [], "reply": words}))
-    assert (read, unfinished) == ([words] if words else [], False)
+    assert (read, unfinished) == ([words] if words.strip() else [], False)
 
 
 @pytest.mark.parametrize(
