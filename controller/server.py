@@ -23,8 +23,12 @@ KEYS = (
     "HUGGINGGPT_RESPONDER_API_KEY",
     "HUGGINGGPT_EXPERT_API_KEY",
     "HUGGINGFACE_ACCESS_TOKEN",
+    "AZURE_OPENAI_AD_TOKEN",
+    "OPENAI_ADMIN_KEY",
+    "OPENAI_CUSTOM_HEADERS",
+    "OPENAI_WEBHOOK_SECRET",
 )
-"""Variables that hold keys."""
+"""Variables that hold keys: ours, and others that OpenAI's clients read."""
 
 STOP_S = 60.0
 """How long a server may take to stop."""

@@ -321,20 +321,23 @@ def _connected(endpoint: Endpoint) -> "tuple[httpx2.AsyncClient, AsyncOpenAI]":
         trust_env=not endpoint.local,
     )
     secret = endpoint.secret
+    client: AsyncOpenAI
     if endpoint.azure:
-        return http, openai.AsyncAzureOpenAI(
+        client = openai.AsyncAzureOpenAI(
             azure_endpoint=endpoint.address.rstrip("/"),
             api_key=secret,
             api_version=endpoint.api_version or AZURE_VERSION,
             max_retries=0,
             http_client=http,
         )
-    return http, openai.AsyncOpenAI(
-        base_url=endpoint.address,
-        api_key=secret or "none",
-        max_retries=0,
-        http_client=http,
-    )
+    else:
+        client = openai.AsyncOpenAI(
+            base_url=endpoint.address, api_key=secret or "none", max_retries=0, http_client=http
+        )
+    # It has read the environment, and would tell any endpoint what is meant for OpenAI's own.
+    client.organization = client.project = client.admin_api_key = client.webhook_secret = None
+    client._custom_headers = {}
+    return http, client
 
 
 def _headers(endpoint: Endpoint) -> dict[str, Any]:

@@ -92,6 +92,38 @@ async def test_azure_is_asked_in_its_own_way(monkeypatch: pytest.MonkeyPatch) ->
             assert "authorization" not in asked.headers
 
 
+@pytest.mark.parametrize(("azure", "key"), [(False, True), (False, False), (True, True)])
+async def test_nothing_of_the_environment_is_sent(
+    azure: bool, key: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenAI's client would tell it to any endpoint, and put it in the place of the key."""
+    with ScriptedEndpoint("Hi") as server:
+        made = Endpoint(
+            model="tiny",
+            base_url=server.azure_url if azure else server.url,
+            api_key=keyed() if key else None,
+            azure=azure,
+        )
+
+        async def sent() -> dict[str, str]:
+            llm = Llm(made)
+            assert (await heard(llm)).text == "Hi"
+            await llm.close()
+            return server.requests[-1].headers
+
+        usual = await sent()
+        custom = ["X-Own: of-env", "authorization: Bearer of-env", "Api-Key: of-env", "User-Agent: of-env"]
+        monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "\n".join(custom))
+        for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID", "WEBHOOK_SECRET"):
+            monkeypatch.setenv(f"OPENAI_{name}", "of-env")
+        for name in ("API_KEY", "AD_TOKEN"):
+            monkeypatch.setenv(f"AZURE_OPENAI_{name}", "of-env")
+        now = await sent()
+    assert "of-env" not in str(now)
+    assert now == usual
+    assert now.get("api-key" if azure else "authorization", "").endswith(KEY if key else "")
+
+
 async def test_openais_own_address_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     llm = Llm(Endpoint(model="tiny", api_key=keyed()))
