@@ -23,6 +23,10 @@ from deployments.llm.endpoint import CONTEXT_TOKENS, is_address
 
 _HEAD = {"node:__internal_head__": 0.001}  # a resource that Ray gives to the head node alone
 
+LEAST_CONTEXT_TOKENS = 8_000
+"""What an LLM must read and write at least: the planner's rules are 3,100 of it, the candidates a quarter at
+most, and as much is for the answer; the conversation has 800 or more."""
+
 FILE = "hugginggpt.toml"
 """The settings file that is read where one lies in the working directory."""
 
@@ -134,7 +138,7 @@ class Settings(BaseSettings):
     llm_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
     llm_retries: Annotated[int, Field(ge=0, le=10)] = 2
     llm_concurrency: Annotated[int, Field(ge=1, le=1000)] = 16
-    llm_context_tokens: Annotated[int, Field(ge=2000)] = CONTEXT_TOKENS
+    llm_context_tokens: Annotated[int, Field(ge=LEAST_CONTEXT_TOKENS)] = CONTEXT_TOKENS
     huggingface_access_token: SecretStr | None = _secret("huggingface_access_token")
 
     @field_validator("host")

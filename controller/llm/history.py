@@ -7,15 +7,14 @@ turns. What does not fit the summary is chosen by what the request speaks of, th
 
 import json
 import re
-import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controller.llm.paths import modality, named, own_path
 from controller.request import Attachment, Message, Request
+from deployments.llm.budget import FRAME, size, tokens
 
-FRAME = 4
-"""Tokens that an endpoint puts around each message."""
+__all__ = ["FRAME", "fitted", "shortened", "size", "tokens"]
 
 _LEAST = 64
 """A smaller budget is taken as this."""
@@ -28,32 +27,12 @@ _LONGEST_ASKED = 500
 _LONGEST_PATH = 500
 _LONGEST_SEARCHED = 20_000
 
-_LETTERS = (string.ascii_lowercase + " ").encode()
-_ASCII = bytes(range(128))
 _TERM = re.compile(r"[^\W_\u2e80-\uffff]{3,}|(?=([\u2e80-\ud7ff]{2}))")
 
 _SUMMARY = "[Files of the earlier conversation, oldest first:]"
 _MORE = "\n- and {} more files"
 _GOES_ON = "[The words of the earlier conversation are left out.]"
 _BEGINS = "[The conversation begins with an answer.]"
-
-
-def tokens(text: str) -> int:
-    """An estimate of how many tokens a text has, on the high side.
-
-    Three small letters or blanks make a token, and so does one capital, digit or mark; five bytes of other
-    scripts make three. No vocabulary is asked, since each model has another. GPT-3's, which is coarser than
-    those in use, needs less than this for English, code, JSON and paths, and a sixth more for Chinese.
-    """
-    data = text.encode("utf-8", "surrogatepass")
-    others = len(data.translate(None, _ASCII))
-    marks = len(data.translate(None, _LETTERS)) - others
-    return -(-(len(data) - others - marks) // 3) + marks + -(-others * 3 // 5)
-
-
-def size(messages: Iterable[dict[str, str]]) -> int:
-    """The same, of whole messages."""
-    return sum(tokens(message["content"]) + FRAME for message in messages)
 
 
 def shortened(text: str, budget_tokens: int) -> str:

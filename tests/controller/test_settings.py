@@ -1,5 +1,6 @@
 """Settings: where they come from, which wins, and what is refused."""
 
+import asyncio
 import os
 import pickle
 from pathlib import Path
@@ -10,7 +11,16 @@ from pydantic import AliasChoices, SecretStr, ValidationError
 
 from controller import server
 from controller.errors import SettingsError
-from controller.settings import FILE, SECRETS, Settings, load
+from controller.llm.planner import LlmPlanner
+from controller.llm.prompting import static_prompt
+from controller.plan import Plan
+from controller.request import Message, Request
+from controller.settings import FILE, LEAST_CONTEXT_TOKENS, SECRETS, Settings, load
+from deployments.llm.budget import FRAME, size
+from deployments.llm.client import Llm
+from deployments.llm.endpoint import Endpoint
+from model_catalog.catalog import Catalog
+from tests.support.endpoint import ScriptedEndpoint
 
 KEY = "sk-very-secret-0123456789"
 
@@ -159,7 +169,8 @@ def test_every_key_is_a_secret_and_is_kept_from_rays_processes() -> None:
     assert KEY not in everything.model_dump_json()
     assert KEY.encode() not in pickle.dumps(everything.public())
     named = {next((alias for alias in _aliases(name)), f"HUGGINGGPT_{name}").upper() for name in keys}
-    assert named == set(server.KEYS)
+    others = {"AZURE_OPENAI_AD_TOKEN", "OPENAI_ADMIN_KEY", "OPENAI_CUSTOM_HEADERS", "OPENAI_WEBHOOK_SECRET"}
+    assert set(server.KEYS) == named | others, "others are read by OpenAI's clients, and none of ours"
 
 
 def _aliases(name: str) -> list[str]:
@@ -257,12 +268,32 @@ def test_nothing_else_may(host: str, folder: Path, monkeypatch: pytest.MonkeyPat
         ("llm_timeout_s", 0),
         ("llm_retries", 11),
         ("llm_concurrency", 0),
-        ("llm_context_tokens", 1),
+        ("llm_context_tokens", LEAST_CONTEXT_TOKENS - 1),
         ("llm_reasoning_effort", "Very much"),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(name: str, value: Any) -> None:
     assert f"setting '{name}" in _refusal(**{name: value})
+
+
+def test_the_smallest_context_has_room_for_the_rules_and_a_conversation() -> None:
+    """Even where every model of the catalog runs."""
+    known = Catalog.shipped()
+    request = Request(messages=(Message(role="user", content="Draw a cat and " + "so on and " * 200),))
+
+    async def sent() -> list[dict[str, str]]:
+        with ScriptedEndpoint('{"tasks": [], "reply": "Hi"}') as endpoint:
+            where = Endpoint(model="m", base_url=endpoint.url, context_tokens=LEAST_CONTEXT_TOKENS)
+            llm = Llm(where)
+            async for _ in LlmPlanner(llm).plan(request, lambda task: known.top_k(task, 20), Plan()):
+                pass
+            await llm.close()
+            return endpoint.requests[0].messages
+
+    system, asked = asyncio.run(sent())
+    assert static_prompt(examples=False) in system["content"]
+    assert asked["content"] == request.text, "it is not cut"
+    assert size([system, asked]) <= LEAST_CONTEXT_TOKENS * 3 // 4 + FRAME, "there is room for a plan"
 
 
 def test_every_fault_is_told(folder: Path) -> None:

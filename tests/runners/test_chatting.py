@@ -1,6 +1,7 @@
 """Text tasks on an LLM: what it is told, what is data to it, and what comes back."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from deployments.errors import ExpertError, InputError
+from deployments.llm.budget import size
 from deployments.llm.card import TASKS, llm_card
 from deployments.llm.endpoint import Endpoint
 from deployments.llm.errors import LlmAuthError, LlmLengthError, LlmTimeoutError, LlmUnavailableError
@@ -129,6 +131,25 @@ async def test_without_words_there_is_nothing_to_ask(server: ScriptedEndpoint, a
     async with chatter(server) as runner:
         with pytest.raises(InputError, match="needs words"):
             await runner.answer(Input("summarization", args))
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("word", ["word ", "GPT-4 ", "文字"])
+async def test_a_text_that_does_not_fit_is_refused_with_how_long_it_may_be(
+    server: ScriptedEndpoint, task: str, word: str
+) -> None:
+    server.say("Done.")
+    async with chatter(server, context_tokens=2_000) as runner:
+        with pytest.raises(InputError, match="characters, too many for llm/tiny") as caught:
+            await runner.answer(Input(task, {"text": word * 40_000, "target_language": "fr"}))
+        assert server.requests == []
+        (most,) = re.findall(r"takes ([\d,]+) of such a text", caught.value.message)
+        longest = (word * 40_000)[: int(most.replace(",", ""))].rstrip()
+        assert (await runner.answer(Input(task, {"text": longest, "target_language": "fr"}))).text == "Done."
+        with pytest.raises(InputError):
+            await runner.answer(Input(task, {"text": longest + word * 50, "target_language": "fr"}))
+    (asked,) = server.requests
+    assert 950 < size(asked.messages) < 1_600, "there is room for an answer, and not too much"
 
 
 @pytest.mark.parametrize(
