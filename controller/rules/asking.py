@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from controller.rules import wording
+from controller.rules import questions, wording
 from controller.rules.cues import Cue, Segment
 from controller.rules.reading import Reading, read
 from controller.rules.sources import ANSWERS, Group
@@ -32,12 +32,12 @@ class Asker:
 
         """
         segment, task = cue.segment, cue.sense.tasks.get(None)
-        quote = wording.question_quote(segment)
+        quote = questions.question_quote(segment)
         if quote is not None:
             question: str | None = quote.value
         else:
             question = (
-                None if quoted else wording.question(self._reading, segment) or self._announced(segment)
+                None if quoted else questions.question(self._reading, segment) or self._announced(segment)
             )
         self._sources.see(segment, [question] if question else [])
         if question:

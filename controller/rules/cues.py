@@ -112,7 +112,7 @@ def whole(sentence: Sentence) -> Segment:
 
 
 def _parts(match: Match[Sense], sentence: Sentence) -> bool:
-    """Whether words part the cues around them: those that ask for nothing do so only where a clause begins."""
+    """Whether words part the cues around them; those that ask for nothing only where a clause begins."""
     words, groups = sentence.words, sentence.vocabulary.groups
     if match.meaning.tasks or match.meaning.repeat or not match.start:
         return True

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from controller.rules import wording
+from controller.rules import questions, wording
 from controller.rules.asking import Asker
 from controller.rules.cues import Cue, Segment, find_cues, whole
 from controller.rules.filling import GUIDED, Filler, multiplied
@@ -22,7 +22,7 @@ ZERO_SHOT: Mapping[str, str] = {
 
 _GUIDES: Mapping[str, str] = {guide: guided for guided, guide in GUIDED.items()}
 
-_PAIRED = frozenset({"sentence-similarity"})
+_PAIRED = "sentence-similarity"
 """The task that sets two texts side by side."""
 
 _MOST_ROUNDS = 10
@@ -70,7 +70,7 @@ class _Drafter:
         self._all(cues, remember=True)
 
     def _all(self, cues: Sequence[Cue], remember: bool = False) -> None:
-        quoted = any(cue.sense.question and wording.question_quote(cue.segment) for cue in cues)
+        quoted = any(cue.sense.question and questions.question_quote(cue.segment) for cue in cues)
         pointer: Segment | None = None
         late: list[Cue] = []
         for said in cues:
@@ -97,7 +97,7 @@ class _Drafter:
 
     def _early(self, cue: Cue) -> bool:
         """Whether it compares what is there with what the rest of the sentence makes."""
-        return cue.tasks == _PAIRED and self._filler.lacks(*cue.tasks, cue.segment)
+        return cue.tasks == {_PAIRED} and self._filler.lacks(_PAIRED, cue.segment)
 
     def _again(self, segment: Segment) -> None:
         """Do once more what the request asked for so far, else what the person asked for before it."""
@@ -118,10 +118,11 @@ class _Drafter:
         if cue.sense.question:
             return False
         words, groups = cue.segment.sentence.words, cue.segment.vocabulary.groups
-        opens = cue.segment.cue[0]
+        opens, said = cue.segment.cue[0], set(cue.segment.cue)
         for match in cue.segment.names:
             known = groups["definites"].intersection(words[max(0, match.start - _ADJECTIVES) : match.start])
-            told = opens in match.positions or (known and not set(cue.segment.cue).isdisjoint(match.positions))
+            shares = not said.isdisjoint(match.positions)
+            told = opens in match.positions or (known and shares)
             of = match.meaning.of
             if told and not cue.tasks.isdisjoint(of) and self._exists(of):
                 return True
@@ -187,7 +188,7 @@ class _Drafter:
         if not segment.has("bases"):
             return None
         named = [task for match in segment.names for task in match.meaning.of if task in _GUIDES]
-        newest = self.board.tasks[-1]["task"] if self.board.tasks else None
+        newest = str(self.board.tasks[-1]["task"]) if self.board.tasks else ""
         if newest in _GUIDES and _follows_it(segment):
             named.append(newest)
         return next((task for task in named if self._sources.made([task], Modality.IMAGE)), None)

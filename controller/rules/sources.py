@@ -31,6 +31,8 @@ ANSWERS = frozenset(name for name in TASKS if name.endswith("question-answering"
 
 _MEMORY = 20
 """How many earlier messages are searched for files, newest first."""
+_MOST_ATTACHED = 100
+"""How many attached files are looked through for each name."""
 _ADDRESSES = ("http://", "https://")
 _LABEL_WORDS = 3
 """How many words before a quoted text may name it."""
@@ -74,7 +76,7 @@ class Sources:
         self._subjects: dict[Modality, Group] = {}
         self._made: defaultdict[tuple[str, Modality], list[Group]] = defaultdict(list)
         self._called: dict[tuple[Modality, str], Group] = {}
-        self._attached = {modality: [a.path for a in attachments if a.modality is modality] for modality in MEDIA}
+        self._attached = tuple(attachments[:_MOST_ATTACHED])
         self._age = 0
         self._later = cache(self._find_later)
         self._earlier = cache(self._find_earlier)
@@ -85,7 +87,7 @@ class Sources:
                 self._put(self._group(modality, paths))
 
     def asked_before(self) -> Reading:
-        """The newest earlier request of the person that asks for a task, read; an empty one if there is none."""
+        """The newest earlier request that asks for a task, read; an empty one if there is none."""
         asked = (message.content for message in reversed(self._context) if message.role == "user")
         for content in islice(asked, _ASKED_BEFORE):
             reading = read(content[:_MEMORY_CHARACTERS])
@@ -105,7 +107,7 @@ class Sources:
             self._called[mention.modality, word] = Group(mention.modality, (self.stored(mention),), self._age)
 
     def values(self, modality: Modality, segment: Segment) -> tuple[str, ...]:
-        """What the segment mentions of a modality; of an attached file its path, where its own name is given."""
+        """What the segment mentions of a modality; an attached file by its path, whatever name is given."""
         return tuple(self.stored(mention) for mention in segment.mentions(modality))
 
     def stored(self, mention: Mention) -> str:
@@ -113,13 +115,13 @@ class Sources:
         if not mention.file or mention.modality not in MEDIA or mention.value.startswith(_ADDRESSES):
             return mention.value
         name = mention.value.rsplit("/", 1)[-1].lower()
-        paths = self._attached[mention.modality]
+        paths = [item.path for item in self._attached if item.modality is mention.modality]
         same = [path for path in paths if path == mention.value]
         ending = [path for path in paths if _ends_with(path.lower(), name)]
         return next(iter(same or ending), mention.value)
 
     def result(self, task: str, modality: Modality, tags: tuple[str, ...], aside: bool = False) -> Group:
-        """Meet the results of tasks of one type; what is ``aside`` is not what the next question is put to."""
+        """Meet the results of tasks of one type; no question is put to what is ``aside``."""
         remark = task in (REMARKS if modality is Modality.TEXT else VIEWS)
         group = self._group(modality, tags, task)
         if remark:

@@ -6,7 +6,7 @@ _SHORTEST = 6
 """The fewest letters of a word that is put right: shorter ones are too often other words."""
 _LONGEST = 20
 _LONG = 8
-"""From how many letters on a single wrong letter is put right too; in shorter words it may be another word."""
+"""From how many letters on a wrong letter is put right too; a shorter word may be another word."""
 
 
 class Spelling:
@@ -25,8 +25,8 @@ class Spelling:
         self._slips: dict[str, str] = {}
         for word in sorted(self._known):
             if _SHORTEST <= len(word) <= _LONGEST:
-                self._slips |= {slip: word for slip in _swapped(word)}
-                self._slips |= {slip: word for slip in _shortened(word)}
+                self._slips |= dict.fromkeys(_swapped(word), word)
+                self._slips |= dict.fromkeys(_shortened(word), word)
             if _LONG <= len(word) <= _LONGEST:
                 self._slips[word[:-1]] = word
 

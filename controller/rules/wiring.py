@@ -75,7 +75,7 @@ class Board:
         return [self.sources.result(task, modality, tags, aside=caption) for modality in outputs]
 
     def _seen_through(self, task: str, values: Sequence[str]) -> Sequence[str]:
-        """The values; for what the same task makes of something that thing itself, as boxes are drawn once."""
+        """The values; for what the same task made of a thing that thing itself, as boxes are drawn once."""
         if task not in VIEWS | REMARKS:
             return values
         made = [(value, reference.whole(value)) for value in values]

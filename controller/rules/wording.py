@@ -1,24 +1,22 @@
-"""Wording: the very words of a request that belong to a task, such as its question or its description."""
+"""Wording: the very words of a request that belong to a task, such as the description of a picture."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
 from controller.rules.cues import Segment
-from controller.rules.mentions import Mention
-from controller.rules.reading import Reading, Token, is_question
+from controller.rules.reading import Reading, Token
 from controller.rules.vocabulary import Vocabulary
 from model_catalog.tasks import MEDIA, Modality
 
-_LONGEST_SUBJECT = 9
-"""Within how many words a question has its verb."""
 _LONGEST_POINTER = 3
 """The most words behind "the" that may point at a result instead of describing something new."""
 _BASIS_WORDS = 2
 """How many words before a name may say that it is a basis."""
 _MOST_TIMES = 10
 """The most times that one request makes the same thing."""
-_MARKS = frozenset(".,;:!?()-–—*•")
+MARKS = frozenset(".,;:!?()-–—*•")
+"""Marks that belong to no word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,97 +33,6 @@ class Words:
     text: str
     pointing: bool = False
     addition: str | None = None
-
-
-def question_quote(segment: Segment) -> Mention | None:
-    """The quoted question among its words."""
-    quotes = segment.mentions(Modality.TEXT)
-    return next((quote for quote in quotes if is_question(quote.value, segment.vocabulary)), None)
-
-
-def question(reading: Reading, segment: Segment) -> str | None:
-    """The question its words ask, with "the picture" in place of a file's name; None where they ask none."""
-    asking = "?" in segment.words
-    places = range(segment.start, segment.end)
-    groups = segment.vocabulary.groups
-    leads = (groups["fillers"] - groups["prepositions"] - groups["whether"]) | _MARKS
-    first = next((_led(segment, place) for place in places if _asks(segment, place, asking)), None)
-    if first is None:
-        first = _fact(segment)
-    if first is None and asking:
-        first, leads = _inverted(segment), _MARKS
-    if first is None:
-        return None
-    trails = groups["fillers"] | groups["joints"] | _MARKS
-    tokens = _trimmed(segment.sentence.tokens[first : segment.end], leads, trails)
-    words = _direct(reading, segment.vocabulary, tokens)
-    asked = segment.vocabulary.asked.format(words=words[:1].upper() + words[1:])
-    return asked if len(tokens) > 1 else None
-
-
-def _direct(reading: Reading, vocabulary: Vocabulary, tokens: Sequence[Token]) -> str:
-    """The words of a question in the order of a direct one: "if there is a dog", "what the man is doing"."""
-    words = [token.word for token in tokens]
-    groups = vocabulary.groups
-    verb = next((i for i, word in enumerate(words[:_LONGEST_SUBJECT]) if word in groups["aux"]), 0)
-    asks_whether = words[:1] and words[0] in groups["whether"]
-    if not verb or not groups["whether"]:
-        return spoken(reading, vocabulary, tokens[1:] if asks_whether else tokens)
-    if asks_whether:
-        order = [slice(verb, verb + 1), slice(1, verb), slice(verb + 1, None)]
-    else:
-        subject = _subject(words[:verb], vocabulary)
-        if subject is None:
-            return spoken(reading, vocabulary, tokens)
-        order = [slice(subject), slice(verb, verb + 1), slice(subject, verb), slice(verb + 1, None)]
-    parts = [spoken(reading, vocabulary, tokens[part]) for part in order]
-    return " ".join(part for part in parts if part)
-
-
-def _subject(words: Sequence[str], vocabulary: Vocabulary) -> int | None:
-    """Where the subject begins that stands between a question word and its verb; None for the word itself."""
-    groups = vocabulary.groups
-    starts = (groups["definites"] | groups["pronouns"]) - groups["wh"] - groups["relatives"]
-    place = next((i for i, word in enumerate(words) if i and word in starts), None)
-    if place is None or (place > 1 and words[place - 1] in groups["prepositions"]):
-        return None
-    relative = not (groups["pronouns"] | groups["relatives"]).isdisjoint(words[place + 1 :])
-    return None if relative or any(word in groups["joints"] or word in _MARKS for word in words) else place
-
-
-def _fact(segment: Segment) -> int | None:
-    """Where the words behind "know" begin that name what is asked: "know the price of …"."""
-    facts, words = segment.vocabulary.groups["fact"], segment.sentence.words
-    asked = any(words[place] in facts for place in segment.cue)
-    return segment.cue[0] + 1 if asked else None
-
-
-def _led(segment: Segment, place: int) -> int:
-    """Where a question begins that a preposition may open: "in which country …"."""
-    groups, words, before = segment.vocabulary.groups, segment.sentence.words, place - 1
-    free = groups["fillers"] | groups["knowing"]
-    opens = before >= segment.start and (
-        before in segment.sentence.openings or (before > 0 and words[before - 1] in free)
-    )
-    return before if opens and words[before] in groups["prepositions"] - groups["joints"] else place
-
-
-def _inverted(segment: Segment) -> int | None:
-    """Where the clause begins in which a pronoun behind the verb asks: "la voiture est-elle rouge"."""
-    groups, words = segment.vocabulary.groups, segment.sentence.words
-    if groups["inversions"].isdisjoint(words[place] for place in segment.cue):
-        return None
-    before = range(segment.cue[0] - 1, segment.start - 1, -1)
-    return next((place + 1 for place in before if words[place] in groups["joints"]), segment.start)
-
-
-def _asks(segment: Segment, place: int, asking: bool) -> bool:
-    """Whether a question begins here: at a word such as "what", or at "is" in front of a "?"."""
-    groups, words = segment.vocabulary.groups, segment.sentence.words
-    if words[place] in groups["wh"]:
-        return not segment.cue or place >= segment.cue[0] or place in segment.sentence.openings
-    opens = place == 0 or words[place - 1] in groups["joints"]
-    return asking and opens and words[place] in groups["aux"]
 
 
 def spoken(reading: Reading, vocabulary: Vocabulary, tokens: Sequence[Token]) -> str:
@@ -290,14 +197,15 @@ def _between(segment: Segment) -> list[Token]:
 def _plain(tokens: Sequence[Token], vocabulary: Vocabulary) -> list[Token]:
     """The tokens up to the first file, without the words that lead to a description or trail behind it."""
     upto = next((index for index, token in enumerate(tokens) if token.mention), len(tokens))
-    return _trimmed(tokens[:upto], vocabulary.groups["leads"] | _MARKS, _endings(vocabulary))
+    return trimmed(tokens[:upto], vocabulary.groups["leads"] | MARKS, _endings(vocabulary))
 
 
 def _endings(vocabulary: Vocabulary) -> Collection[str]:
-    return vocabulary.groups["trails"] | _MARKS
+    return vocabulary.groups["trails"] | MARKS
 
 
-def _trimmed(tokens: Sequence[Token], leads: Collection[str], trails: Collection[str]) -> list[Token]:
+def trimmed(tokens: Sequence[Token], leads: Collection[str], trails: Collection[str]) -> list[Token]:
+    """The tokens without those in front and behind that are of no account there."""
     start, end = 0, len(tokens)
     while start < end and tokens[start].word in leads:
         start += 1
@@ -311,7 +219,7 @@ def _describes(tokens: Sequence[Token], vocabulary: Vocabulary) -> bool:
     empty = ("vague", "articles", "definites", "prepositions", "leads", "trails", "fillers")
     return any(
         token.word in groups["greetings"]
-        or (token.word not in _MARKS and not any(token.word in groups[group] for group in empty))
+        or (token.word not in MARKS and not any(token.word in groups[group] for group in empty))
         for token in tokens
     )
 
@@ -327,8 +235,8 @@ def _words(reading: Reading, tokens: Sequence[Token], vocabulary: Vocabulary) ->
 
 def antecedent(reading: Reading, segment: Segment) -> str | None:
     """What stands before the words that name the task, for "it" to mean: "a red fox, please draw it"."""
-    passed = segment.vocabulary.groups["fillers"] | segment.vocabulary.groups["joints"] | _MARKS
-    tokens = _trimmed(segment.sentence.tokens[segment.start : segment.cue[0]], passed, passed)
+    passed = segment.vocabulary.groups["fillers"] | segment.vocabulary.groups["joints"] | MARKS
+    tokens = trimmed(segment.sentence.tokens[segment.start : segment.cue[0]], passed, passed)
     known = not any(token.mention for token in tokens) and _describes(tokens, segment.vocabulary)
     return reading.slice(tokens) if known else None
 
@@ -357,8 +265,8 @@ def instruction(reading: Reading, segment: Segment) -> str | None:
 def clause(reading: Reading, segment: Segment) -> str:
     """The words from the one that names the task on, as a sentence without its small talk."""
     first = segment.cue[0] if segment.cue else segment.start
-    trails = _MARKS | segment.vocabulary.groups["joints"]
-    tokens = _trimmed(segment.sentence.tokens[first : segment.end], _MARKS, trails)
+    trails = MARKS | segment.vocabulary.groups["joints"]
+    tokens = trimmed(segment.sentence.tokens[first : segment.end], MARKS, trails)
     text = spoken(reading, segment.vocabulary, tokens)
     return text[:1].upper() + text[1:]
 
@@ -369,10 +277,9 @@ def target_languages(segment: Segment) -> list[str]:
     first = next((place for place in reversed(segment.cue) if words[place] in languages), None)
     if first is None:
         towards = segment.vocabulary.groups["towards"]
-        places = range(max(1, segment.start), segment.end)
-        first = next(
-            (place for place in places if words[place] in languages and words[place - 1] in towards), None
-        )
+        behind = range(max(1, segment.start), segment.end)
+        told = (place for place in behind if words[place] in languages and words[place - 1] in towards)
+        first = next(told, None)
     if first is None:
         sources = segment.vocabulary.groups["sources"]
         places = [place for place in range(segment.start, segment.end) if words[place] in languages]
@@ -395,10 +302,10 @@ def labels(reading: Reading, segment: Segment) -> str | None:
     for token in tokens[first + 1 :]:
         if any(items) and (token.mention or token.word == ":"):
             break  # the text to sort
-        if token.word in groups["joints"] or token.word in _MARKS:
+        if token.word in groups["joints"] or token.word in MARKS:
             items.append([])
         elif token.word not in groups["sorting"]:
             items[-1].append(token)
-    named = [reading.slice(_trimmed(item, groups["articles"], ())) for item in items if item]
+    named = [reading.slice(trimmed(item, groups["articles"], ())) for item in items if item]
     offered = [name for name in named if name]
     return ", ".join(offered) if len(offered) > 1 else None

@@ -14,11 +14,12 @@ from controller.request import Message
 from controller.rules.planner import plan_text
 
 _CONTROLS = "".join(map(chr, [*range(32), *range(127, 160)]))
-_WORDS = (
-    "read the text in aloud translate to French describe it draw pictures of a cat and of a dog summary what is "
-    "how many based on edges classify compare similar then after before don't twice two same do the same for "
-    "question answer each object the review 'a text' 'who?' a.png b.wav c.csv , . ? ; : ( ) \" “ if transcirbe"
-).split()
+_TALK = (
+    "read the text in aloud translate to French describe it draw pictures of a cat and of a dog what is how "
+    "many based on edges classify compare similar then after before don't twice two do the same for question "
+    "answer each object the review 'a text' 'who?' a.png b.wav c.csv , . ? ; : ( ) \" “ if transcirbe"
+)
+_WORDS = _TALK.split()
 
 
 def _steps(text: str, context: Sequence[Message] = ()) -> int:
@@ -47,32 +48,34 @@ def test_twice_the_words_cost_twice_the_steps(pieces: list[str]) -> None:
     assert twice <= 2.6 * once + 2_000
 
 
-_ADVERSARIAL = {
-    "one word": "a" * 100_000,
-    "blanks": " " * 100_000,
-    "ten thousand quotes": "say 'hi' " * 10_000,
-    "marks of quotation": "\"'“‘„«`" * 14_000,
-    "quotes that never end": "'a \"b “c " * 11_000,
-    "nested parentheses": "(" * 50_000 + ")" * 50_000,
-    "orders in parentheses": "(describe a.png " * 6_000,
-    "control characters": _CONTROLS * 1_600,
-    "joints": "draw pictures of a cat" + ", and" * 20_000,
-    "repetitions": "describe a.png. " * 3_000 + "do the same for b.png. " * 2_000,
-    "slips of the finger": "transcirbe " * 9_000,
-    "denials": "don't read it " * 7_000,
-    "texts with names": "the review 'x' " * 3_500 + "read the review. " * 3_000,
-    "indirect questions": "what the man is if there is " * 3_500,
-    "steps out of order": "read it after describing a.png " * 3_200,
-    "numbers": "two 2 twice three times " * 4_000,
+_ADVERSARIAL: dict[str, list[tuple[str, int]]] = {
+    "one word": [("a", 100_000)],
+    "blanks": [(" ", 100_000)],
+    "ten thousand quotes": [("say 'hi' ", 10_000)],
+    "marks of quotation": [("\"'“‘„«`", 14_000)],
+    "quotes that never end": [("'a \"b “c ", 11_000)],
+    "nested parentheses": [("(", 50_000), (")", 50_000)],
+    "orders in parentheses": [("(describe a.png ", 6_000)],
+    "control characters": [(_CONTROLS, 1_600)],
+    "joints": [("draw pictures of a cat", 1), (", and", 20_000)],
+    "repetitions": [("describe a.png. ", 3_000), ("do the same for b.png. ", 2_000)],
+    "echoes": [("edges ", 16_000)],
+    "slips of the finger": [("transcirbe ", 9_000)],
+    "denials": [("don't read it ", 7_000)],
+    "texts with names": [("the review 'x' ", 3_500), ("read the review. ", 3_000)],
+    "indirect questions": [("what the man is if there is ", 3_500)],
+    "steps out of order": [("read it after describing a.png ", 3_200)],
+    "numbers": [("two 2 twice three times ", 4_000)],
 }
 
 
-@pytest.mark.parametrize("text", _ADVERSARIAL.values(), ids=_ADVERSARIAL.keys())
-def test_adversarial_requests_cost_linear_time(text: str) -> None:
-    """The whole against its half, measured in one run: about twice the time; quadratic steps cost fourfold."""
-    plan_text(text[:1000])
-    half, whole = (min(_seconds(part) for _ in range(2)) for part in (text[: len(text) // 2], text))
-    assert whole < 3.4 * max(half, 0.02)
+@pytest.mark.parametrize("pieces", _ADVERSARIAL.values(), ids=_ADVERSARIAL.keys())
+def test_adversarial_requests_cost_linear_time(pieces: list[tuple[str, int]]) -> None:
+    """100,000 characters against half as many, in one run: a quadratic step would cost fourfold."""
+    whole, half = ("".join(piece * max(1, count // share) for piece, count in pieces) for share in (1, 2))
+    plan_text(half[:1000])
+    short, long = (min(_seconds(text) for _ in range(3)) for text in (half, whole))
+    assert long < 3.4 * max(short, 0.02)
 
 
 def _seconds(text: str) -> float:
