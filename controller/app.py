@@ -1,6 +1,7 @@
 """The Serve applications of the whole product, and the ingress that holds the controller."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from ray import serve
 from ray.serve.config import BackpressureConfig
@@ -23,6 +24,9 @@ from deployments.media import Limits
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
 from model_catalog.errors import CatalogError
+
+_LLM_APPS = fleet.app_name(llm_card(Endpoint(model="x"))).removesuffix("x")
+"""How the names of all applications begin whose experts are LLMs of the settings."""
 
 
 @serve.ingress()
@@ -166,6 +170,8 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
 def install(settings: Settings, known: Catalog | None = None) -> tuple[list[ModelCard], dict[str, str]]:
     """Deploy everything on the cluster this process is connected to.
 
+    The expert of an LLM that earlier settings named, and these do not, is removed; others stay.
+
     Args:
         settings: the settings.
         known: the catalog; that of the settings where none is given.
@@ -181,7 +187,22 @@ def install(settings: Settings, known: Catalog | None = None) -> tuple[list[Mode
     known = catalog(settings) if known is None else known
     experts = chosen(settings, known)
     failed = fleet.run(applications(settings, known, experts))
+    _remove_former(known)
     for name in (fleet.ARTIFACTS, fleet.CONTROLLER):
         if name in failed:
             raise FleetError(f"The application {name} did not become ready ({failed[name]}).")
     return [card for card in experts if fleet.app_name(card) not in failed], failed
+
+
+def _remove_former(known: Catalog) -> None:
+    """Remove experts of LLMs that the settings no longer name: nothing more is to be sent there.
+
+    They stay until what replaces them is up. One that the operator's catalog has is the operator's own.
+    """
+    kept = {fleet.app_name(card) for card in known}
+    former = [name for name in fleet.status() if name.startswith(_LLM_APPS) and name not in kept]
+    for name in former:
+        with suppress(TimeoutError):  # it finishes what it has begun, and is deleted then
+            serve.delete(name)
+    if former:
+        fleet.announce()

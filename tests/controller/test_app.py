@@ -105,10 +105,26 @@ class _Fleet:
     def __init__(self, failed: dict[str, str]) -> None:
         self.failed = failed
         self.apps: Sequence[serve.RunTarget] = ()
+        self.running: dict[str, fleet.ExpertStatus] = {}
+        self.done: list[str] = []
 
-    def __call__(self, apps: Sequence[serve.RunTarget]) -> dict[str, str]:
+    def run(self, apps: Sequence[serve.RunTarget]) -> dict[str, str]:
         self.apps = apps
+        own = (fleet.ARTIFACTS, fleet.CONTROLLER)
+        for name in {item.name for item in apps}.difference(own):
+            self.running[name] = fleet.ExpertStatus(name, "RUNNING", "", 1)
+        self.done.append("run")
         return self.failed
+
+    def status(self) -> dict[str, fleet.ExpertStatus]:
+        return dict(self.running)
+
+    def delete(self, name: str) -> None:
+        del self.running[name]
+        self.done.append(f"delete {name}")
+
+    def announce(self) -> None:
+        self.done.append("announce")
 
     def arguments(self, name: str) -> tuple[Any, ...]:
         """What an application's deployment is made with."""
@@ -119,7 +135,9 @@ class _Fleet:
 
 def _fleet(monkeypatch: pytest.MonkeyPatch, failed: dict[str, str] | None = None) -> _Fleet:
     made = _Fleet(failed or {})
-    monkeypatch.setattr(fleet, "run", made)
+    for name in ("run", "status", "announce"):
+        monkeypatch.setattr(fleet, name, getattr(made, name))
+    monkeypatch.setattr(serve, "delete", made.delete)
     return made
 
 
@@ -171,6 +189,34 @@ def test_a_card_of_an_llm_elsewhere_gets_no_key(cards: Path, monkeypatch: pytest
     app.install(Settings(catalog=catalog, experts=("llm/theirs",), openai_api_key=KEY, model="mine"))
     for name, key in (("theirs", None), ("mine", KEY)):
         assert taken.arguments(f"text-generation--llm--{name}")[2] == key
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"brain": "embedded"}, {"llm_expert": False}, {"openai_api_key": None, "model": None}, {"model": "new"}],
+    ids=str,
+)
+def test_an_llm_that_is_no_longer_set_is_removed(
+    changes: dict[str, Any], cards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _fleet(monkeypatch)
+    theirs = llm_card(Endpoint(model="theirs", base_url="https://other.example.org/v1"))
+    catalog = write_cards([HERE, OWN, theirs], cards.with_name("llm.jsonl"))
+    before = Settings(
+        catalog=catalog, experts=(HERE.id, OWN.id, theirs.id), openai_api_key=KEY, model="vendor/old"
+    )
+    app.install(before)
+    assert made.done == ["run"], "it is told of nothing that has not changed"
+    old = "text-generation--llm--vendor-old"
+    kept = made.running.keys() - {old}
+    assert len(kept) == 3
+    app.install(before)
+    assert made.running.keys() == kept | {old}
+    made.done.clear()
+    app.install(before.model_copy(update={"experts": (HERE.id,), **changes}))
+    new = {"text-generation--llm--new"} if "new" in changes.values() else set()
+    assert made.running.keys() == kept | new, "what the operator has deployed stays, LLMs too"
+    assert made.done == ["run", f"delete {old}", "announce"]
 
 
 def test_without_an_llm_or_where_it_is_not_wanted_there_is_no_card(cards: Path) -> None:
