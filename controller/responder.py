@@ -129,7 +129,7 @@ class _Answer:
     def _plan_remarks(self) -> Iterator[str]:
         """What was left out of the plan, and what was mended in it."""
         for fault in self._plan.faults[:_MOST_NOTES]:
-            name = self._prose.quote(fault.task, _LONGEST_NAME)
+            name = self._prose.quote(self._prose.tasks.get(fault.task, fault.task), _LONGEST_NAME)
             yield self._say("left_out", task=name, reason=_cut(fault.reason))
         more = len(self._plan.faults) - _MOST_NOTES
         if more > 0:

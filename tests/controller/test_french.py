@@ -118,6 +118,10 @@ def _into(language: str, text: str) -> Step:
             ],
         ),
         (
+            "Regarde chien.png et dis-moi la race du chien",
+            [("visual-question-answering", {"image": "chien.png", "text": "La race du chien ?"})],
+        ),
+        (
             "La voiture sur rue.jpg est-elle rouge ?",
             [
                 (
@@ -212,6 +216,7 @@ def _into(language: str, text: str) -> Step:
 )
 def test_plans(text: str, steps: list[Step]) -> None:
     assert steps_of(text) == steps
+    assert not any(isinstance(step, Reply) for step in ask(text))
 
 
 def test_pictures_that_come_along_are_meant() -> None:

@@ -129,5 +129,5 @@ def test_failures_are_told_in_french_and_their_causes_as_they_came() -> None:
         "La tâche « dessin d'une image » a échoué : « No model can draw here; install one. »",
         "La tâche « lecture d'une image » n'a pas été lancée : « It waits for task 0, which failed. »",
         "La tâche « lecture à voix haute » n'a pas été lancée ; demandez-la encore une fois.",
-        "J'ai laissé de côté la tâche « summarization » : « it needs a text ».",
+        "J'ai laissé de côté la tâche « résumé » : « it needs a text ».",
     ]
