@@ -16,6 +16,8 @@ _MOST_WORDS = 500
 _MOST_TURNS = 10
 """How many earlier turns are asked where a request does not tell, newest first."""
 _LONGEST_TURN = 20_000
+_FIRST = 3
+"""How many other words the first one weighs: "Draw le Tour de France" is English."""
 
 
 def language_of(
@@ -63,6 +65,7 @@ def _ahead(text: str, known: Sequence[Vocabulary]) -> Vocabulary | None:
 
 
 def _count(words: Sequence[str], vocabulary: Vocabulary) -> int:
-    """How many of the words a language knows."""
-    spelled = (word for written in words for word, _ in vocabulary.letters.words(written))
-    return sum(word in vocabulary.signs for word in spelled)
+    """How many of the words a language knows; the first word, mostly an order, weighs more than the rest."""
+    spelled = [word for written in words for word, _ in vocabulary.letters.words(written)]
+    known = [word in vocabulary.signs for word in spelled]
+    return sum(known) + (_FIRST - 1) * sum(known[:1])

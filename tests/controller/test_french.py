@@ -282,6 +282,10 @@ def test_a_missing_file_is_asked_for_in_french() -> None:
         ("Traduis en allemand : the cat is on the table in the house", "French"),
         ("Summarize\n\nLe chat est sur la table dans la maison de la dame", "English"),
         ("photo.png :\nle chat est sur la table", "French"),
+        ("Draw le Tour de France", "English"),
+        ("Dessine the Rolling Stones", "French"),
+        ("Bonjour, can you describe this picture?", "English"),
+        ("Hello, peux-tu décrire cette image ?", "French"),
         ("RÉSUME LE TEXTE S’IL TE PLAÎT", "French"),
     ],
 )
