@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, zip_longest
 
 from controller.rules.mentions import Mention
 from controller.rules.phrases import Match
@@ -12,6 +12,10 @@ from controller.rules.reading import Sentence, Token
 from controller.rules.vocabulary import Name, Sense, Vocabulary
 from model_catalog.tasks import Modality
 
+_CLAUSE_WORDS = 10
+"""Within how many words another cue of the same clause counts more than one that stands in for it."""
+_LEADING_WORDS = 3
+"""How many words before a cue may say that the rest of its clause is to use it."""
 _LONGEST_NAME = 8
 """The most positions between the first and the last word of a name."""
 
@@ -91,7 +95,7 @@ class Cue:
 def find_cues(sentence: Sentence) -> list[Cue]:
     """The cues of a sentence in the order of work: what is done first comes first."""
     kept = _kept(sentence.vocabulary.senses.matches(sentence.words, sentence.openings))
-    matches = [match for match in kept if _parts(match, sentence)]
+    matches = [match for match in _sure(kept, sentence) if _parts(match, sentence)]
     if not matches:
         return []
     names = _kept_names(sentence)
@@ -109,6 +113,18 @@ def find_cues(sentence: Sentence) -> list[Cue]:
 def whole(sentence: Sentence) -> Segment:
     """The sentence as one segment without a cue."""
     return Segment(sentence, 0, len(sentence.tokens), (), tuple(_kept_names(sentence)))
+
+
+def _sure(matches: Sequence[Match[Sense]], sentence: Sentence) -> list[Match[Sense]]:
+    """The matches without those that only count where nothing else in their clause asks for something."""
+    joints = sentence.vocabulary.groups["joints"]
+    kept = []
+    for match, after in zip_longest(matches, matches[1:]):
+        upto = min(after.start, match.end + _CLAUSE_WORDS) if after else match.end
+        alone = after is None or not joints.isdisjoint(sentence.words[match.end : upto])
+        if alone or not match.meaning.otherwise:
+            kept.append(match)
+    return kept
 
 
 def _parts(match: Match[Sense], sentence: Sentence) -> bool:
@@ -180,13 +196,22 @@ def _in_order_of_work(cues: Sequence[Cue], joints: Sequence[int]) -> list[Cue]:
     ordered: list[Cue] = []
     for clause in _in_order_of_time([list(clause) for _, clause in groups], joints):
         parts = _without_echoes(clause)
-        ordered += reversed([cue for cue in parts if not cue.sense.last])
+        first = [cue for cue in parts if not cue.sense.last]
+        ordered += first if first and _leads(first[0]) else reversed(first)
         closing = sorted((cue for cue in parts if cue.sense.last), key=lambda cue: cue.sense.rank)
         if len(closing) == len(parts) > 1:  # "say 'hello' in French": the first takes the text
             closing[0] = _over(closing[0], parts[0].segment.start, parts[-1].segment.end)
             closing[1:] = [_over(cue, cue.segment.cue[0], cue.segment.cue[0] + 1) for cue in closing[1:]]
         ordered += closing
     return ordered
+
+
+def _leads(cue: Cue) -> bool:
+    """Whether a cue tells what the rest of its clause is to use: "use the depth of … to draw …"."""
+    segment = cue.segment
+    words, groups = segment.sentence.words, segment.vocabulary.groups
+    before = words[max(segment.start, segment.cue[0] - _LEADING_WORDS) : segment.cue[0]]
+    return not groups["bases"].isdisjoint(before)
 
 
 def _in_order_of_time(clauses: list[list[Cue]], joints: Sequence[int]) -> list[list[Cue]]:

@@ -102,7 +102,7 @@ class Filler:
         several = wording.descriptions(self._reading, segment)
         if len(several) > 1:
             return several
-        words = wording.description(self._reading, segment)
+        words = wording.picture(self._reading, segment)
         if words is None or (words.pointing and self._has_text()):
             found = _of(self._board.find(Modality.TEXT, segment))
             return found or _listed(wording.antecedent(self._reading, segment))

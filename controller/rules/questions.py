@@ -34,6 +34,8 @@ def question(reading: Reading, segment: Segment) -> str | None:
         return None
     trails = (groups["fillers"] - groups["inversions"]) | groups["joints"] | MARKS
     tokens = trimmed(segment.sentence.tokens[first : segment.end], leads, trails)
+    if all(token.mention or token.word in groups["whether"] for token in tokens):
+        return None
     words = _direct(reading, segment.vocabulary, tokens)
     asked = segment.vocabulary.asked.format(words=words[:1].upper() + words[1:])
     return asked if len(tokens) > 1 else None

@@ -29,6 +29,7 @@ class Sense:
         last: whether it is done to what the rest of its clause makes ("… aloud", "… in French").
         question: whether the words themselves are put to the expert.
         repeat: whether it asks for what was asked before, mostly for another file ("do the same for …").
+        otherwise: whether it counts only where no other words of its clause ask for something.
 
     """
 
@@ -38,6 +39,7 @@ class Sense:
     last: bool = False
     question: bool = False
     repeat: bool = False
+    otherwise: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ OPTIONAL = (
     "loose",
     "generic",
     "both",
+    "kinds",
     "greetings",
 )
 """The groups that a vocabulary may leave out."""
@@ -233,6 +236,7 @@ def _sense(row: Mapping[str, Any], rank: int) -> Sense:
         row.get("want"),
         row.get("last", False),
         row.get("question", False),
+        otherwise=row.get("otherwise", False),
     )
 
 

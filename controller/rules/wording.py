@@ -75,6 +75,22 @@ def _called(vocabulary: Vocabulary, before: Sequence[str]) -> bool:
     return known or (len(before) > 1 and determined and before[-1] not in vocabulary.groups["prepositions"])
 
 
+def picture(reading: Reading, segment: Segment) -> Words | None:
+    """What a picture is to show; with its kind, where that says more than that it is a picture ("a logo")."""
+    words, last = description(reading, segment), segment.cue[-1]
+    kind = segment.sentence.tokens[last]
+    if (
+        words is None
+        or kind.word not in segment.vocabulary.groups["kinds"]
+        or segment.mentions(Modality.TEXT)
+    ):
+        return words
+    before = _plain(segment.sentence.tokens[segment.cue[0] + 1 : last], segment.vocabulary)
+    behind = _plain(segment.sentence.tokens[last + 1 : _before_basis(segment)], segment.vocabulary)
+    tokens = [*before, kind, *behind]
+    return words if words.addition else Words(reading.slice(tokens), words.pointing)
+
+
 def description(reading: Reading, segment: Segment) -> Words | None:
     """What something to be made or said is to hold; None where no words of the segment tell it."""
     quotes = segment.mentions(Modality.TEXT)
