@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.brain import Checked, Guarded, brain
+from controller.brain import Checked, Guarded, brain, task_time
 from controller.errors import TooManyTasksError
 from controller.outcome import Outcome, Status
 from controller.plan import Plan
@@ -16,6 +16,8 @@ from controller.rules.planner import EmbeddedPlanner
 from deployments.llm.endpoint import Endpoint
 from deployments.llm.errors import LlmError, LlmRefusedError, LlmUnavailableError
 from tests.support.brains import FakePlanner
+from tests.support.endpoint import Reply as Silent
+from tests.support.endpoint import ScriptedEndpoint
 from tests.support.fakes import virtual
 
 ASKED = Request(messages=(Message(role="user", content="Translate 'good morning' into French"),))
@@ -116,6 +118,34 @@ def test_by_the_settings() -> None:
     assert made.planner.name == "small"
     assert made.responder.name == "large"
     assert made.planner.streamed
+
+
+async def test_patience_leaves_half_of_the_tasks_time_to_the_embedded_brain() -> None:
+    """Of a run of 2 s its answer keeps one, and an LLM that is silent gets a half of the other."""
+    with ScriptedEndpoint(Silent("x", first_s=60.0)) as server:
+        where = Endpoint(model="silent", base_url=server.url)
+        made = brain(where, where, 2.0)
+        plan = Plan()
+        async for step in made.planner.plan(ASKED, lambda task: (), plan):
+            assert not isinstance(step, Reply)
+            plan.add(step)
+    assert [task.args["text"] for task in plan.tasks] == ["good morning"]
+    assert "within 0.5 s" in plan.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("run", "takes", "left"), [(170.0, 30.0, 140.0), (40.0, 30.0, 20.0), (10.0, 0.0, 10.0)]
+)
+def test_the_time_of_plan_and_tasks(run: float, takes: float, left: float) -> None:
+    assert task_time(run, takes) == left
+
+
+async def test_what_the_embedded_brain_plans_instead_is_whole_before_its_first_task_is_given() -> None:
+    then = FakePlanner([TASK, TASK | {"id": 1}])
+    steps = Guarded(fake(FAILED), 10.0, then).plan(ASKED, lambda task: (), Plan())
+    assert await anext(steps) == TASK
+    assert then.closed
+    assert [step async for step in steps] == [TASK | {"id": 1}]
 
 
 async def test_a_failure_after_faulty_tasks_alone_leaves_the_plan_to_the_embedded_brain() -> None:

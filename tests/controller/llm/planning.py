@@ -59,6 +59,7 @@ async def plan(
     max_tasks: int = 32,
     seen: Callable[[Planned, Any], None] | None = None,
     server: Mapping[str, Any] | None = None,
+    times: Mapping[str, float] | None = None,
     **settings: Any,
 ) -> Planned:
     """Plan a request; every task is added to the plan before the next one is asked for.
@@ -70,6 +71,7 @@ async def plan(
         max_tasks: the limit of the plan.
         seen: told each step, after it was added.
         server: further settings of the scripted endpoint.
+        times: the times of the planner.
         settings: further settings of the endpoint as the client knows it.
 
     """
@@ -78,7 +80,9 @@ async def plan(
         done = Planned(Plan(max_tasks), endpoint.requests)
         conversation = asked(request) if isinstance(request, str) else request
         try:
-            planner = LlmPlanner(llm).plan(conversation, offers, done.plan, done.usage)
+            planner = LlmPlanner(llm, frozenset, **(times or {})).plan(
+                conversation, offers, done.plan, done.usage
+            )
             async with aclosing(planner) as steps:
                 async for step in steps:
                     if isinstance(step, Reply):

@@ -1,6 +1,7 @@
 """The LLM planner over a real endpoint: tasks as they are written, replies, one call if nothing is amiss."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -71,6 +72,14 @@ async def test_each_task_comes_while_the_next_is_not_yet_written() -> None:
         await llm.close()
 
 
+@pytest.mark.parametrize("none", [-1, -7, True])
+async def test_what_is_no_task_in_dep_holds_nothing_up(none: int) -> None:
+    seen: list[str] = []
+    script = [Reply(written(speak(3, dep=[none]), caption(0)), tokens=100)]
+    await plan(script, seen=lambda _, step: seen.append(step["task"]))
+    assert seen == ["text-to-speech", "image-to-text"]
+
+
 async def test_the_request_is_strict_and_has_no_more_than_any_endpoint_takes() -> None:
     (request,) = (await plan([written(speak(0))])).requests
     assert request.format == "json_schema"
@@ -101,7 +110,14 @@ async def test_prose_is_a_reply() -> None:
     assert (done.reply, done.wire) == ("I can draw, speak [and listen].", [])
 
 
-@pytest.mark.parametrize("nothing_said", ["", "[]", written(), "```json\n[]\n```", '{"tasks": [{"ta'])
+async def test_words_behind_an_empty_plan_are_the_reply() -> None:
+    done = await plan('{"tasks": []}\n\nHello, I am fine.')
+    assert (done.reply, done.wire, len(done.requests)) == ("Hello, I am fine.", [], 1)
+
+
+@pytest.mark.parametrize(
+    "nothing_said", ["", "[]", written(), written(reply=" \n"), "```json\n[]\n```", '{"tasks": [{"ta']
+)
 async def test_an_llm_that_says_nothing_leaves_the_plan_to_another(nothing_said: str) -> None:
     with pytest.raises(LlmError):
         await plan([nothing_said])
@@ -193,6 +209,68 @@ async def test_a_reply_that_breaks_off_says_so() -> None:
     assert done.reply.startswith("one two three four")
     (remark,) = done.plan.remarks
     assert "answer broke off" in remark
+
+
+@pytest.mark.parametrize(
+    "end", [{"finish": "length"}, {"finish": None}, {"cut_after": 200}, {"finish": "content_filter"}]
+)
+@pytest.mark.parametrize("text", [written(*CHAIN), written(reply="Hello")])
+async def test_how_a_whole_answer_ends_is_of_no_matter(text: str, end: dict[str, Any]) -> None:
+    done = await plan([Reply(text + " " * 200, tokens=len(text) + 200, **_behind(text, end))])
+    assert (_ids(done), done.reply) in (([0, 1, 2], ""), ([], "Hello"))
+    assert (done.plan.remarks, len(done.requests)) == ([], 1)
+
+
+def _behind(text: str, end: dict[str, Any]) -> dict[str, Any]:
+    return {name: value + len(text) - 100 if name == "cut_after" else value for name, value in end.items()}
+
+
+def _refusing(text: str) -> Reply:
+    """An answer that turns into a refusal."""
+    deltas = [({"content": text}, None), ({"refusal": "I will not go on."}, None), ({}, "stop")]
+    chunks = [{"choices": [{"index": 0, "delta": delta, "finish_reason": end}]} for delta, end in deltas]
+    return Reply(lines=(*(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks), "data: [DONE]\n\n"))
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (_refusing(written(CHAIN[0]).rpartition("]")[0]), "refuses: I will not go on."),
+        (Reply(written(*CHAIN)[:-40], finish="content_filter"), "A content filter of"),
+    ],
+)
+async def test_a_refusal_after_some_tasks_is_told_and_not_gone_around(script: Reply, told: str) -> None:
+    done = await plan([script, written(speak(1, "what was refused"))])
+    assert _ids(done)[:1] == [0]
+    assert "what was refused" not in str(done.wire)
+    (remark,) = done.plan.remarks
+    assert remark.startswith("The plan broke off. ")
+    assert told in remark
+    assert len(done.requests) == 1
+
+
+# Thoughts whose beginning is not written.
+
+
+DRAFT = task("sing", 0, text="la")
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 60])
+@pytest.mark.parametrize("thoughts", [written(DRAFT, speak(1, "<GENERATED>-0")), json.dumps(DRAFT), "Hm."])
+async def test_drafts_among_thoughts_are_taken_back(thoughts: str, tokens: int) -> None:
+    text = f"Okay. A plan:\n{thoughts[:-1]}\nNo.\n</think>\n\n"
+    done = await plan([Reply(text + written(*CHAIN), tokens=tokens)])
+    assert (_ids(done), done.plan.faults, done.plan.remarks) == ([0, 1, 2], [], [])
+    assert (done.reply, len(done.requests)) == ("", 1)
+    said = await plan([Reply(f"{text}Hello", tokens=tokens)])
+    assert (said.reply, said.plan.faults) == ("Hello", [])
+
+
+async def test_what_runs_is_not_taken_back() -> None:
+    """An endpoint that is not known for such thoughts, and a draft that was read as the plan."""
+    text = f"Maybe {json.dumps(caption(0))}\n</think>\n{written(speak(1))}"
+    done = await plan([Reply(text, tokens=len(text))])
+    assert sorted(_ids(done)) == [0, 1]
 
 
 # Limits.

@@ -142,6 +142,44 @@ async def test_a_repair_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "within 0.3 s" in done.plan.remarks[0]
 
 
+@pytest.mark.parametrize(
+    "second",
+    [
+        written(*(speak(n, f"text {n}") for n in range(3, 9))),
+        written(*(speak(n, f"text {n}") for n in range(3, 500))),
+        written(speak(3, "<GENERATED>-0, <GENERATED>-2"), speak(4, "<GENERATED>-3")),
+    ],
+)
+async def test_what_a_repair_adds_beyond_the_limit_is_left_out(second: str) -> None:
+    first = written(caption(0), NOISE, caption(2))
+    done = await plan([first, Reply(second, tokens=300)], max_tasks=3)
+    assert list(_texts(done))[:2] == [0, 2]
+    assert len(done.plan.tasks) <= 3
+    assert done.plan.remarks == [
+        "Tasks that the LLM added were left out. The plan holds no more; ask for less at once."
+    ]
+
+
+async def test_a_mended_task_has_its_place_where_more_is_written_behind_it() -> None:
+    script = [written(caption(0), NOISE, caption(2)), written(speak(1), speak(3), speak(4), speak(5))]
+    done = await plan(script, max_tasks=3)
+    assert sorted(_texts(done)) == [0, 1, 2]
+    assert (done.plan.faults, len(done.plan.remarks)) == ([], 1)
+
+
+async def test_a_refusal_to_mend_is_told() -> None:
+    done = await plan([_cut(caption(0), speak(1), after=1), Reply(refusal="I will not.")])
+    assert list(_texts(done)) == [0]
+    assert done.plan.remarks[0].endswith("refuses: I will not.")
+
+
+async def test_drafts_among_the_thoughts_of_a_repair_are_taken_back() -> None:
+    text = f'Hm: {{"tasks": [{json.dumps(speak(1, "<GENERATED>-2"))}, oops\n</think>\n{written(speak(1))}'
+    done = await plan([written(caption(0), NOISE), Reply(text, tokens=len(text))])
+    assert _texts(done) == {0: "", 1: "hello"}
+    assert done.plan.faults == []
+
+
 # Plans that break off.
 
 
