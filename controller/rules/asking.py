@@ -12,6 +12,9 @@ from model_catalog.tasks import MEDIA, TASKS, Modality
 
 _ANSWERABLE = (Modality.IMAGE, Modality.TABLE, Modality.AUDIO, Modality.TEXT)
 
+_MOST_QUESTIONS = 10
+"""How many quoted questions of one breath are answered."""
+
 
 class Asker:
     """Drafts the answers to questions."""
@@ -32,15 +35,12 @@ class Asker:
 
         """
         segment, task = cue.segment, cue.sense.tasks.get(None)
-        quote = questions.question_quote(segment)
-        if quote is not None:
-            question: str | None = quote.value
-        else:
-            question = (
-                None if quoted else questions.question(self._reading, segment) or self._announced(segment)
-            )
-        self._sources.see(segment, [question] if question else [])
-        if question:
+        asked = [quote.value for quote in questions.question_quotes(segment)]
+        if not asked and not quoted:
+            question = questions.question(self._reading, segment) or self._announced(segment)
+            asked = [question] if question else []
+        self._sources.see(segment, asked)
+        for question in list(dict.fromkeys(asked))[:_MOST_QUESTIONS]:
             self._answer(segment, question, task)
 
     def _announced(self, segment: Segment) -> str | None:

@@ -218,16 +218,20 @@ def _in_order_of_time(clauses: list[list[Cue]], joints: Sequence[int]) -> list[l
     """Clauses by when they are done: "do this after doing that", "before doing this, do that"."""
     ordered = list(clauses)
     for index in range(1, len(clauses)):
-        earlier = _opener(clauses[index], joints, "after", inside=True)
+        closes = index == len(clauses) - 1
+        earlier = _opener(clauses[index], joints, "after", inside=True, apart=closes)
         if earlier or (index == 1 and _opener(clauses[0], joints, "before", inside=False)):
             ordered[index - 1], ordered[index] = ordered[index], ordered[index - 1]
     return ordered
 
 
-def _opener(clause: Sequence[Cue], joints: Sequence[int], group: str, inside: bool) -> bool:
+def _opener(
+    clause: Sequence[Cue], joints: Sequence[int], group: str, inside: bool, apart: bool = False
+) -> bool:
     """Whether a clause begins with a word of the group, ``inside`` a sentence or at its front.
 
-    "After that" tells nothing of the clause it stands in; nor does an "after" behind a comma.
+    "After that" tells nothing of the clause it stands in; nor does an "after" behind a comma, but for the
+    last clause (``apart``), behind which there is nothing that it could belong to.
     """
     segment = clause[0].segment
     words, groups = segment.sentence.words, segment.vocabulary.groups
@@ -235,8 +239,8 @@ def _opener(clause: Sequence[Cue], joints: Sequence[int], group: str, inside: bo
     joint = joints[place] if place >= 0 else 0
     if words[joint] not in groups[group] or words[joint + 1 : joint + 2] == ():
         return False
-    apart = joint == 0 or words[joint - 1] in groups["joints"]
-    return apart is not inside and words[joint + 1] not in groups["pronouns"]
+    front = joint == 0 or (words[joint - 1] in groups["joints"] and not apart)
+    return front is not inside and words[joint + 1] not in groups["pronouns"]
 
 
 def _over(cue: Cue, start: int, end: int) -> Cue:

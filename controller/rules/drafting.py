@@ -70,7 +70,7 @@ class _Drafter:
         self._all(cues, remember=True)
 
     def _all(self, cues: Sequence[Cue], remember: bool = False) -> None:
-        quoted = any(cue.sense.question and questions.question_quote(cue.segment) for cue in cues)
+        quoted = any(cue.sense.question and questions.question_quotes(cue.segment) for cue in cues)
         pointer: Segment | None = None
         late: list[Cue] = []
         for said in cues:

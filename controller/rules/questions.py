@@ -13,10 +13,10 @@ _LONGEST_SUBJECT = 9
 """Within how many words a question has its verb."""
 
 
-def question_quote(segment: Segment) -> Mention | None:
-    """The quoted question among its words."""
+def question_quotes(segment: Segment) -> list[Mention]:
+    """The quoted questions among its words."""
     quotes = segment.mentions(Modality.TEXT)
-    return next((quote for quote in quotes if is_question(quote.value, segment.vocabulary)), None)
+    return [quote for quote in quotes if is_question(quote.value, segment.vocabulary)]
 
 
 def question(reading: Reading, segment: Segment) -> str | None:
