@@ -127,7 +127,7 @@ def _check_wanted(settings: Settings) -> None:
             "address, or leave the key out."
         )
     if settings.brain == "llm" and not placed & {"planner", "responder"}:
-        raise _absent("brain = 'llm'")
+        raise _absent("brain = 'llm'", " that plans or answers")
 
 
 def _check_unused(settings: Settings, stage: Stage) -> None:
@@ -143,8 +143,8 @@ def _check_unused(settings: Settings, stage: Stage) -> None:
         raise _absent("HUGGINGGPT_MODEL")
 
 
-def _absent(wanted: str) -> SettingsError:
+def _absent(wanted: str, what: str = "") -> SettingsError:
     return SettingsError(
-        f"An LLM is wanted ({wanted}), but there is no endpoint: set OPENAI_API_KEY for OpenAI's own, or "
-        "OPENAI_BASE_URL for another."
+        f"An LLM is wanted ({wanted}), but there is no endpoint{what}: set OPENAI_API_KEY for OpenAI's own, "
+        "or OPENAI_BASE_URL for another."
     )
