@@ -30,6 +30,8 @@ class Segment:
         end: position behind its last token.
         cue: positions of the words that name the task; empty where nothing is asked.
         names: what it points at among the results, by position.
+        later: whether what it mentions stands for what was made of that by then: "translate a.txt after
+            summarizing it".
 
     """
 
@@ -38,6 +40,7 @@ class Segment:
     end: int
     cue: tuple[int, ...] = ()
     names: tuple[Match[Name], ...] = ()
+    later: bool = False
 
     @property
     def tokens(self) -> tuple[Token, ...]:
@@ -56,6 +59,8 @@ class Segment:
 
     def mentions(self, modality: Modality) -> tuple[Mention, ...]:
         """The files or quoted texts of that modality in it."""
+        if self.later:
+            return ()
         return tuple(
             token.mention for token in self.tokens if token.mention and token.mention.modality is modality
         )
@@ -221,8 +226,17 @@ def _in_order_of_time(clauses: list[list[Cue]], joints: Sequence[int]) -> list[l
         closes = index == len(clauses) - 1
         earlier = _opener(clauses[index], joints, "after", inside=True, apart=closes)
         if earlier or (index == 1 and _opener(clauses[0], joints, "before", inside=False)):
-            ordered[index - 1], ordered[index] = ordered[index], ordered[index - 1]
+            ordered[index - 1], ordered[index] = ordered[index], _behind(ordered[index - 1], ordered[index])
     return ordered
+
+
+def _behind(clause: list[Cue], first: Sequence[Cue]) -> list[Cue]:
+    """A clause that is done after one which speaks of the same thing as "it"."""
+    parts = [cue.segment for cue in first]
+    mentions = any(token.mention for part in parts for token in part.tokens)
+    if mentions or not any(part.has("pronouns") for part in parts):
+        return clause
+    return [replace(cue, segment=replace(cue.segment, later=True)) for cue in clause]
 
 
 def _opener(

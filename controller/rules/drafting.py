@@ -105,11 +105,13 @@ class _Drafter:
         if not self._rounds:
             return
         drafter, again = self, _repeatable(self._done)
+        said = [token.mention for token in segment.tokens if token.mention]
         if not again:
+            said = said or self._sources.attached()
             reading = self._sources.asked_before()
             drafter = _Drafter(reading, self._sources, self.board)
             again = _repeatable(cue for sentence in reading.sentences for cue in find_cues(sentence))
-        for cues in rounds(again, segment)[: self._rounds]:
+        for cues in rounds(again, said)[: self._rounds]:
             self._rounds -= 1
             drafter._all(cues)
 

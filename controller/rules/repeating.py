@@ -1,20 +1,20 @@
 """Repeating: "do the same for /examples/b.jpg": earlier cues, on the files and texts now named."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from controller.rules.cues import Cue, Segment
+from controller.rules.cues import Cue
 from controller.rules.mentions import Mention
 from controller.rules.reading import Sentence
 from model_catalog.tasks import Modality
 
 
-def rounds(cues: Sequence[Cue], said: Segment) -> list[list[Cue]]:
-    """The cues once more for what ``said`` names: for each of its files in turn, else as they were.
+def rounds(cues: Sequence[Cue], said: Iterable[Mention]) -> list[list[Cue]]:
+    """The cues once more for what is ``said``: for each of the files in turn, else as they were.
 
     Two files in the place of two are one round; so are two files where the cues named none.
     """
-    new = [token.mention for token in said.tokens if token.mention]
+    new = list(said)
     if not new:
         return [list(cues)]
     modality = new[0].modality

@@ -95,6 +95,10 @@ class Sources:
                 return reading
         return read("")
 
+    def attached(self) -> list[Mention]:
+        """The attached files, as if the request mentioned them."""
+        return [Mention(item.path, item.modality, 0, 0, file=True) for item in self._attached]
+
     def see(self, segment: Segment, spent: Iterable[str] = ()) -> None:
         """Meet what a segment mentions, but for ``spent``: texts that are questions or orders."""
         passed = frozenset(spent)
