@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
-from controller.brain import Checked
+from controller.brain import Checked, task_time
 from controller.dispatcher import Dispatcher
 from controller.errors import DeadlineError, PlanError, RequestError
 from controller.events import AnswerDelta, Event, LeftOut, PlanDone, PlanTask, RunCreated, RunDone, RunFailed
@@ -212,7 +212,7 @@ class Controller:
 
     async def _execute(self, run: _Run, host: str) -> tuple[Outcome, ...]:
         """Plan and dispatch; every task starts as soon as it is planned."""
-        deadline = time.time() + self._task_time()
+        deadline = time.time() + task_time(self.settings.run_seconds, self._responder.takes_s)
         dispatcher = Dispatcher(
             run.id,
             self.cluster,
@@ -335,11 +335,6 @@ class Controller:
                 yield "\n\n"
             async for text in Checked(EmbeddedResponder()).respond(run.request, run.plan, outcomes):
                 yield text
-
-    def _task_time(self) -> float:
-        """Seconds for plan and tasks: what a run has, less what its answer takes."""
-        whole = self.settings.run_seconds
-        return max(whole / 2, whole - self._responder.takes_s)
 
 
 def _check(plan: Plan) -> None:

@@ -7,7 +7,7 @@ from pydantic import SecretStr, ValidationError
 
 from controller.errors import SettingsError
 from controller.settings import Settings
-from deployments.llm.endpoint import Endpoint
+from deployments.llm.endpoint import CONTEXT_TOKENS, Endpoint
 
 Stage = Literal["planner", "responder", "expert"]
 """Who asks an LLM: the planner, the responder, and the expert for text tasks."""
@@ -17,6 +17,10 @@ MODEL = "gpt-6-luna"
 
 It is told not to reason first, since each answer would wait for that.
 """
+
+
+OPENAI_CONTEXT_TOKENS = 100_000
+"""What is asked of that model at most; it takes more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +58,18 @@ def endpoint(settings: Settings, stage: Stage) -> Endpoint | None:
             timeout_s=settings.llm_timeout_s,
             retries=settings.llm_retries,
             concurrency=settings.llm_concurrency,
-            context_tokens=settings.llm_context_tokens,
+            context_tokens=settings.llm_context_tokens or _context(model),
         )
     except ValidationError as error:
         told = "; ".join(
             item["msg"].removeprefix("Value error, ") for item in error.errors(include_input=False)
         )
     raise SettingsError(f"The LLM of the {stage} cannot be asked: {told}.")
+
+
+def _context(model: str) -> int:
+    """How much a model reads and writes that the settings do not tell of."""
+    return OPENAI_CONTEXT_TOKENS if model == MODEL else CONTEXT_TOKENS
 
 
 def _place(settings: Settings, stage: Stage) -> _Place | None:
@@ -103,6 +112,8 @@ def _model(settings: Settings, stage: Stage, place: _Place) -> str:
 
     """
     named: str | None = getattr(settings, f"{stage}_model") or settings.model
+    if stage == "expert":  # the one that answers serves text tasks where nothing else is said
+        named = named or settings.responder_model or settings.planner_model
     if named is not None:
         return named
     if place.base_url is None:

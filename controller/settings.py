@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from controller.errors import SettingsError
 from controller.plan import MAX_TASKS
 from controller.selector import TOP_K
-from deployments.llm.endpoint import CONTEXT_TOKENS, is_address
+from deployments.llm.endpoint import is_address
 
 _HEAD = {"node:__internal_head__": 0.001}  # a resource that Ray gives to the head node alone
 
@@ -88,7 +88,8 @@ class Settings(BaseSettings):
         llm_timeout_s: how long an LLM's first token may take, and each one after it.
         llm_retries: how often an LLM is asked anew that failed before its first token.
         llm_concurrency: how many answers one replica has an LLM write at once.
-        llm_context_tokens: what an LLM reads and writes in one call, in tokens.
+        llm_context_tokens: what an LLM reads and writes in one call, in tokens; 16,000 where nothing is said,
+            and 100,000 for the usual model of OpenAI's own endpoint.
         huggingface_access_token: the token for the Hugging Face Hub, and for models served elsewhere; it is
             sent over HTTPS or to this machine alone.
 
@@ -138,7 +139,7 @@ class Settings(BaseSettings):
     llm_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
     llm_retries: Annotated[int, Field(ge=0, le=10)] = 2
     llm_concurrency: Annotated[int, Field(ge=1, le=1000)] = 16
-    llm_context_tokens: Annotated[int, Field(ge=LEAST_CONTEXT_TOKENS)] = CONTEXT_TOKENS
+    llm_context_tokens: Annotated[int, Field(ge=LEAST_CONTEXT_TOKENS)] | None = None
     huggingface_access_token: SecretStr | None = _secret("huggingface_access_token")
 
     @field_validator("host")

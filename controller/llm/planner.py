@@ -126,7 +126,7 @@ class LlmPlanner:
     ) -> _Asked:
         context = self._llm.endpoint.context_tokens
         rules = static_prompt()
-        if tokens(rules) > context // 2:
+        if tokens(rules) > context * 2 // 5:
             rules = static_prompt(examples=False)
         offered = {task: offers(task) for task in TASKS}
         budget = min(MOST_CANDIDATE_TOKENS, context // _CANDIDATES)

@@ -38,7 +38,7 @@ def test_without_a_key_or_an_address_there_is_none(stage: Stage) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_key_alone_means_openais_own_endpoint(stage: Stage) -> None:
     made = of(stage, openai_api_key=KEY)
-    assert made == Endpoint(model=MODEL, api_key=KEY, reasoning_effort="none")
+    assert made == Endpoint(model=MODEL, api_key=KEY, reasoning_effort="none", context_tokens=100_000)
 
 
 def test_a_model_of_ones_own_reasons_as_it_likes() -> None:
@@ -109,7 +109,9 @@ def test_a_stage_may_be_the_only_one() -> None:
     assert of("responder", **values) is None
     assert of("expert", **values) is None
     assert of("responder", planner_api_key=OWN) is None
-    assert of("planner", planner_api_key=OWN) == Endpoint(model=MODEL, api_key=OWN, reasoning_effort="none")
+    assert of("planner", planner_api_key=OWN) == Endpoint(
+        model=MODEL, api_key=OWN, reasoning_effort="none", context_tokens=100_000
+    )
     shared = values | {"planner_model": None, "model": "m"}
     assert of("planner", **shared) == Endpoint(model="m", base_url=URL)
     assert of("responder", **shared) is None, "the model is the planner's"
@@ -184,3 +186,18 @@ def test_the_embedded_brain_alone_asks_nobody(stage: Stage) -> None:
 def test_text_tasks_may_be_kept_from_the_llm() -> None:
     assert of("expert", openai_api_key=KEY, llm_expert=False) is None
     assert of("planner", openai_api_key=KEY, llm_expert=False) is not None
+
+
+def test_text_tasks_go_to_the_model_that_answers_where_nothing_else_is_said() -> None:
+    named = {"openai_base_url": "http://127.0.0.1:9/v1", "planner_model": "small", "responder_model": "large"}
+    expert = endpoint(Settings(**named), "expert")  # type: ignore[arg-type]
+    assert expert is not None
+    assert expert.model == "large"
+
+
+def test_how_much_a_model_reads_is_told_or_known() -> None:
+    usual = endpoint(Settings(openai_api_key=SecretStr("sk-x")), "planner")
+    local = endpoint(Settings(openai_base_url="http://127.0.0.1:9/v1", model="m"), "planner")
+    assert usual is not None
+    assert local is not None
+    assert (usual.context_tokens, local.context_tokens) == (100_000, 16_000)
