@@ -110,8 +110,10 @@ class Board:
         return self._convert(Modality.TEXT, segment, self.sources.thing(Modality.AUDIO))
 
     def _convert(self, modality: Modality, segment: Segment, group: Group | None) -> Group | None:
-        task = CONVERTERS[group.modality, modality] if group else None
-        if group is None or task is None:
+        if group is None or (group.modality is Modality.VIDEO and group.task):
+            return None  # a video made by a task has no sound
+        task = CONVERTERS[group.modality, modality]
+        if task is None:
             return group
         name = TASKS[task].arguments[0].name
         ocr = task == "image-to-text" and (segment.has("written") or self._is_read(name, group))
