@@ -124,7 +124,7 @@ def test_words_that_tell_a_story_doubt_less_than_those_of_an_order() -> None:
     [
         "purple monkey dishwasher draw banana edges",
         "lkjh edges wqeoi summary zxmn aloud poiu",
-        "translate car banana the detect of under seven edges moon",
+        "banana classify umbrella yesterday outline of soup translate tax",
         "detect fraud in my account",
         "Describe a.jpg, fix my car, mow the lawn and water the plants.",
     ],
