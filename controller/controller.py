@@ -303,7 +303,15 @@ class Controller:
     def _plan_done(run: _Run) -> None:
         plan = run.plan
         left_out = tuple(LeftOut(id=fault.id, task=fault.task, reason=fault.reason) for fault in plan.faults)
-        run.emit(PlanDone(run=run.id, plan=plan.wire(), notes=tuple(plan.notes), left_out=left_out))
+        run.emit(
+            PlanDone(
+                run=run.id,
+                plan=plan.wire(),
+                notes=tuple(plan.notes),
+                left_out=left_out,
+                confidence=plan.confidence,
+            )
+        )
 
     async def _answer(self, run: _Run, outcomes: tuple[Outcome, ...]) -> str:
         since = time.perf_counter()

@@ -44,12 +44,13 @@ class LeftOut(BaseModel):
 
 
 class PlanDone(_Event):
-    """The plan is complete: its wire form, what was mended, and what was left out."""
+    """The plan is complete: its wire form, what was mended and left out, and how sure the planner is."""
 
     type: Literal["plan.done"] = "plan.done"
     plan: list[dict[str, Any]]
     notes: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    confidence: float | None = None
 
 
 class TaskChosen(_Event):

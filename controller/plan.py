@@ -92,13 +92,17 @@ class Fault:
 
 @dataclass(slots=True)
 class Plan:
-    """The tasks read so far, what was mended on the way, what was left out, and remarks for the answer."""
+    """The tasks read so far, what was mended on the way, what was left out, and remarks for the answer.
+
+    ``confidence``, from 0 to 1, is the planner's own, where it tells one.
+    """
 
     max_tasks: int = MAX_TASKS
     tasks: list[Task] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    confidence: float | None = None
     _actual: dict[int, tuple[int, ...]] = field(default_factory=dict)  # id as written -> ids of its copies
     _by_id: dict[int, Task] = field(default_factory=dict)
     _next: int = 0

@@ -47,9 +47,10 @@ class EmbeddedPlanner:
     ) -> AsyncIterator[RawTask | Reply]:
         """Yield the tasks of the request; or a reply where it is mere talk, unclear, or lacks something."""
         if len(request.text) > _LONG:  # a second's work: others are served meanwhile
-            tasks, reply, aside = await asyncio.to_thread(_consider, request)
+            tasks, reply, aside, sure = await asyncio.to_thread(_consider, request)
         else:
-            tasks, reply, aside = _consider(request)
+            tasks, reply, aside, sure = _consider(request)
+        plan.confidence = round(sure, 2)
         if reply is not None:
             yield Reply(reply)
             return
@@ -58,10 +59,10 @@ class EmbeddedPlanner:
             yield task
 
 
-def _consider(request: Request) -> tuple[list[Draft], str | None, str | None]:
+def _consider(request: Request) -> tuple[list[Draft], str | None, str | None, float]:
     """The tasks of a request; what to say instead where they should not run, and what besides them."""
     reading = read(request.text, context=request.context)
     tasks = draft(reading, Sources(reading, request.attachments, request.context))
     sure = confidence(reading, tasks)
     reply = clarify(reading, tasks, sure, request.attachments)
-    return tasks, reply, remark(reading, sure) if reply is None else None
+    return tasks, reply, remark(reading, sure) if reply is None else None, sure.value

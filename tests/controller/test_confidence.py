@@ -284,3 +284,15 @@ def test_time_grows_with_the_length_alone(repeated: str) -> None:
         return min(runs)
 
     assert seconds(4000) < 0.01 + 4 * 8 * seconds(500)
+
+
+async def test_a_plan_tells_how_sure_it_is() -> None:
+    sure, unsure = Plan(), Plan()
+    said = ((sure, "Translate 'good morning' into French"), (unsure, "glorp the wizzle of seven"))
+    for plan, words in said:
+        request = Request(messages=(Message(role="user", content=words),))
+        async for _ in EmbeddedPlanner().plan(request, lambda task: (), plan):
+            pass
+    assert sure.confidence is not None
+    assert unsure.confidence is not None
+    assert 0 <= unsure.confidence < sure.confidence <= 1
