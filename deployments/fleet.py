@@ -107,6 +107,7 @@ def expert_app(
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
         ray_actor_options={"num_cpus": card.cpus, "num_gpus": card.gpu, "resources": dict(card.resources)},
         max_constructor_retry_count=2,
+        logging_config={"enable_access_log": False},  # an expert logs its calls itself
         health_check_period_s=HEALTH_PERIOD_S,
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=DRAIN_S,

@@ -55,6 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name == "experts":
             item.add_marker(pytest.mark.experts)
+            item.add_marker(pytest.mark.timeout(900))  # ten models are loaded at once
 
 
 @pytest.fixture(scope="session")
