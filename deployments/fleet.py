@@ -228,15 +228,16 @@ def run(
     serve.run_many(apps, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
     names = {app.name for app in apps}
     pause = threading.Event()
-    until = time.monotonic() + seconds
+    began = time.monotonic()
     while True:  # Serve has no event for this; it is asked while a deploy waits, never for a request
         status = serve.status()
         found = {name: app for name, app in status.applications.items() if name in names}
         starting = any(name not in found or found[name].status in _STARTING for name in names)
         opening = ProxyStatus.STARTING in status.proxies.values()  # no HTTP request is answered yet
-        if not (starting or opening) or time.monotonic() > until:
+        waited = time.monotonic() - began
+        if not (starting or opening) or waited > seconds:
             break
-        pause.wait(0.2)
+        pause.wait(min(1.0, max(0.1, waited / 10)))  # a status costs Serve some 100 ms of work
     announce(cards)
     ready = ApplicationStatus.RUNNING
     failed = {name: _reason(app) for name, app in found.items() if app.status != ready}
