@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from ray.serve.schema import ApplicationStatus
+from ray.serve.schema import ApplicationStatus, ProxyStatus
 
 from deployments import checkpoint, fleet
 from deployments.artifacts import Artifacts
@@ -31,9 +31,13 @@ class FakeServe:
         self.deleted: list[str] = []
         self.told: list[str] = []
         self.becomes: dict[str, Any] = {}
+        self.proxies = [ProxyStatus.HEALTHY]
+        self.looks = 0
 
     def status(self) -> Any:
-        return SimpleNamespace(applications=self.applications)
+        proxy = self.proxies[min(self.looks, len(self.proxies) - 1)]
+        self.looks += 1
+        return SimpleNamespace(applications=self.applications, proxies={"a node": proxy})
 
     def run_many(self, apps: Sequence[Any], **options: Any) -> None:
         assert options == {
@@ -206,6 +210,14 @@ def test_deploying_tells_a_controller_that_is_there(faked: Callable[..., FakeSer
     fleet.undeploy(ECHO)
     assert serve.deleted == ["text-to-speech--test--echo"]
     assert serve.told == ["refresh", "refresh"]
+
+
+def test_a_deploy_ends_when_http_requests_are_answered(faked: Callable[..., FakeServe]) -> None:
+    serve = faked(hugginggpt=_application("RUNNING"))
+    serve.proxies = [ProxyStatus.STARTING, ProxyStatus.STARTING, ProxyStatus.HEALTHY]
+    fleet.deploy([ECHO])
+    assert serve.looks >= 3
+    assert serve.told == ["refresh"]
 
 
 def test_without_a_controller_nobody_is_told(faked: Callable[..., FakeServe]) -> None:
