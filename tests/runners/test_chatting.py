@@ -167,7 +167,7 @@ async def test_what_is_no_whole_answer_is_an_error(
     server: ScriptedEndpoint, reply: Reply, kind: type[Exception]
 ) -> None:
     server.say([reply])
-    async with chatter(server, timeout_s=1.5) as runner:
+    async with chatter(server, timeout_s=4) as runner:
         with pytest.raises(kind):
             await runner.answer(Input("summarization", {"text": "Hi"}))
 

@@ -1,6 +1,7 @@
 """The time of planning: an endpoint that writes without end, and one that is busy."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -31,18 +32,18 @@ async def test_a_whole_plan_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> No
 async def test_a_plan_without_end_has_its_time(more: str) -> None:
     text = written(caption(0)).rpartition("]")[0] + ", " + more
     script = [Reply(text, tokens=len(text) // 4, rate=100)]
-    done = await asyncio.wait_for(plan(script, times={"seconds": 1.5}), 10)
+    done = await asyncio.wait_for(plan(script, times={"seconds": 4.0}), 30)
     assert [one.id for one in done.plan.tasks] == [0]
-    assert done.plan.remarks == ["The plan broke off. The LLM did not end the plan within 1.5 s."]
+    assert done.plan.remarks == ["The plan broke off. The LLM did not end the plan within 4 s."]
     assert len(done.requests) == 1
-    assert done.requests[0].sent < 300
+    assert done.requests[0].sent < 900
 
 
 async def test_a_reply_without_end_has_its_time() -> None:
     text = written(reply="Hello " + "word " * 1_000)
-    done = await asyncio.wait_for(plan([Reply(text, tokens=1_000, rate=50)], times={"seconds": 1.5}), 10)
+    done = await asyncio.wait_for(plan([Reply(text, tokens=1_000, rate=50)], times={"seconds": 4.0}), 30)
     assert done.reply.startswith("Hello word")
-    assert done.plan.remarks == ["The answer broke off. The LLM did not end the plan within 1.5 s."]
+    assert done.plan.remarks == ["The answer broke off. The LLM did not end the plan within 4 s."]
 
 
 async def test_blanks_without_end_leave_the_plan_to_another() -> None:
@@ -52,24 +53,24 @@ async def test_blanks_without_end_leave_the_plan_to_another() -> None:
 
 async def test_a_second_call_has_what_the_first_left() -> None:
     script = [Reply(written(caption(0), task("sing", 1)), first_s=0.6), Reply("{}", first_s=30)]
-    done = await asyncio.wait_for(plan(script, times={"seconds": 1.0}), 10)
-    assert "did not mend the plan within 0." in done.plan.remarks[0]
+    done = await asyncio.wait_for(plan(script, times={"seconds": 4.0}), 30)
+    assert re.search(r"did not mend the plan within [123]\.", done.plan.remarks[0])
 
 
 async def test_calls_that_wait_for_a_place_lose_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three plans at once over one place: each second call waits for two first ones."""
-    monkeypatch.setattr("controller.llm.planner.REPAIR_S", 0.6)
+    monkeypatch.setattr("controller.llm.planner.REPAIR_S", 1.9)
 
     def script(given: Asked) -> Reply:
         again = given.messages[-2]["role"] == "assistant"
-        return Reply(written(speak(1)) if again else written(caption(0), task("sing", 1)), first_s=0.35)
+        return Reply(written(speak(1)) if again else written(caption(0), task("sing", 1)), first_s=1.0)
 
     with ScriptedEndpoint(script) as endpoint:
         llm = llm_of(endpoint, concurrency=1)
 
         async def one() -> Plan:
             made = Plan()
-            async with aclosing(LlmPlanner(llm, seconds=2.0).plan(asked("Do it"), nothing, made)) as steps:
+            async with aclosing(LlmPlanner(llm, seconds=20.0).plan(asked("Do it"), nothing, made)) as steps:
                 async for step in steps:
                     assert not isinstance(step, Said)
                     made.add(step)
