@@ -25,18 +25,19 @@ run: $(READY) ## Answer a real request: the text of a picture, read aloud.
 .PHONY: test
 test: $(READY) ## Lint, check types, and run the tests; within 20 minutes on two cores.
 	@$(MAKE) --no-print-directory lint
-	@rm -f .coverage.*
 	@# What serves Hugging Face models runs in one process, all else beside it; the former's output comes last.
-	@COVERAGE_FILE=.coverage.experts $(BIN)/python -m pytest -m "experts and not soak" --cov --cov-report= \
-		> .coverage.log 2>&1 & experts=$$!; \
-	COVERAGE_FILE=.coverage.rest $(BIN)/python -m pytest -q -m "not soak and not experts" --cov --cov-report=; \
-	rest=$$?; wait $$experts; experts=$$?; cat .coverage.log; rm -f .coverage.log; \
-	$(BIN)/python -m coverage combine --quiet; $(BIN)/python -m coverage report --skip-covered --precision=0; \
+	@$(BIN)/python -m pytest -m "experts and not soak" > .experts.log 2>&1 & experts=$$!; \
+	$(BIN)/python -m pytest -q -m "not soak and not experts"; \
+	rest=$$?; wait $$experts; experts=$$?; cat .experts.log; rm -f .experts.log; \
 	test $$rest -eq 0 -a $$experts -eq 0
+
+.PHONY: coverage
+coverage: $(READY) ## Run the tests one by one, and show what of the code they run.
+	$(BIN)/python -m pytest -m "not soak" --cov --cov-report=term:skip-covered
 
 .PHONY: soak
 soak: $(READY) ## Run the long proofs too.
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest
 
 .PHONY: lint
 lint: $(READY) ## Check style and types.
@@ -61,4 +62,4 @@ wheel: $(READY) ## Build the wheel that a cluster's nodes install.
 
 .PHONY: clean
 clean: ## Remove what was built here.
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage .experts.log

@@ -125,7 +125,7 @@ def test_mere_talk_is_answered_by_a_message(http: httpx2.Client) -> None:
 def test_no_model_can_put_html_into_jarviss_page(http: httpx2.Client) -> None:
     text = "What a <img src=x onerror=alert(1)> wonderful day, and it is good."
     message = _ask(http, f"Summarize this text: '{text}'")["message"]
-    assert "&lt;img src=x" in message
+    assert re.search(r"(&lt;|‹)img src=x", message)
     assert "<img" not in message
 
 

@@ -278,9 +278,9 @@ def test_time_grows_with_the_length_alone(repeated: str) -> None:
         reading, drafts = read(text), plan_text(text)
         runs = []
         for _ in range(3):
-            began = time.process_time()
+            began = time.thread_time()
             confidence(reading, drafts)
-            runs.append(time.process_time() - began)
+            runs.append(time.thread_time() - began)
         return min(runs)
 
     assert seconds(4000) < 0.01 + 4 * 8 * seconds(500)

@@ -85,6 +85,6 @@ def test_substitution_asks_for_each_reference() -> None:
     ],
 )
 def test_hostile_texts_cost_linear_time(hostile: str) -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     reference.split(reference.canonical(hostile))
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2

@@ -162,6 +162,6 @@ def test_hostile_requests_cost_linear_time(piece: str) -> None:
 
 
 def _seconds(text: str) -> float:
-    begun = time.process_time()
+    begun = time.thread_time()
     plan_text(text)
-    return time.process_time() - begun
+    return time.thread_time() - begun

@@ -129,11 +129,11 @@ def _png_header(width: int, height: int) -> bytes:
 def test_decompression_bombs_are_refused_by_their_header(width: int, height: int) -> None:
     rows = zlib.compress(bytes(1000))
     bomb = _png_header(width, height) + struct.pack(">I", len(rows)) + b"IDAT" + rows + bytes(4)
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for look in (check, lambda f: decode(f, Modality.IMAGE)):
         with pytest.raises(TooLargeError, match="40 million pixels; scale it down"):
             look(file(bomb))
-    assert time.perf_counter() - begun < 0.5
+    assert time.thread_time() - begun < 0.5
 
 
 def test_a_picture_at_the_limit_passes_and_one_over_it_does_not() -> None:

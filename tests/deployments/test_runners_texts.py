@@ -79,9 +79,9 @@ def test_praise_and_blame_are_both_told() -> None:
 
 
 def test_a_long_text_without_points_is_quick() -> None:
-    begun = time.process_time()
+    begun = time.thread_time()
     assert (answer("vader", text="good word " * 20_000).text or "").startswith("positive")
-    assert time.process_time() - begun < 5
+    assert time.thread_time() - begun < 5
 
 
 def test_a_summary_keeps_the_sentences_that_matter_in_their_order() -> None:
@@ -120,9 +120,9 @@ def test_a_repeated_sentence_is_kept_once() -> None:
 
 def test_a_book_is_summed_up_quickly() -> None:
     text = " ".join(HARBOUR.replace("1856", str(year)) for year in range(1000))
-    begun = time.process_time()
+    begun = time.thread_time()
     assert len(split(answer("textrank", text=text).text or "")) == 5
-    assert time.process_time() - begun < 5
+    assert time.thread_time() - begun < 5
 
 
 def likeness(first: str, second: str) -> float:

@@ -266,9 +266,9 @@ def test_any_text_in_any_pieces_gives_one_harmless_answer(seed: int) -> None:
 )  # fmt: skip
 def test_no_text_takes_long(unit: str) -> None:
     text = "".join(unit.format(n) for n in range(60_000 // len(unit)))
-    began = time.process_time()
+    began = time.thread_time()
     _checked(text[at : at + 4] for at in range(0, len(text), 4))
-    assert time.process_time() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_paths_of_the_tests_have_this_servers_form() -> None:

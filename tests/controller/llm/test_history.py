@@ -181,13 +181,13 @@ def test_the_longest_conversation_is_read_in_time() -> None:
     request = Request(
         messages=tuple(Message(role="user", content=f"{n} {turn}") for n in range(MAX_MESSAGES))
     )
-    began = time.process_time()
+    began = time.thread_time()
     fitted(request, 16_000)
-    assert time.process_time() - began < 2
+    assert time.thread_time() - began < 2
     hard = "a/" * (MAX_CHARACTERS // 2)
-    began = time.process_time()
+    began = time.thread_time()
     fitted(_talk(hard, "." * MAX_CHARACTERS, "//" * 1000, request=hard), 16_000)
-    assert time.process_time() - began < 2
+    assert time.thread_time() - began < 2
 
 
 @pytest.mark.parametrize(
