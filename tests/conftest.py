@@ -33,6 +33,7 @@ os.environ |= {
     "XDG_DATA_HOME": f"{_HOME}/data",
     "PYTHONPATH": str(_ROOT),
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # replicas and the tests that wait for them share the same few cores
     "RAY_SERVE_CONTROL_LOOP_INTERVAL_S": "0.05",
     "RAY_SERVE_LOG_TO_STDERR": "0",
     "OMP_WAIT_POLICY": "PASSIVE",  # many small models share few cores: threads that spin would starve them
