@@ -1,5 +1,6 @@
 """Fixtures of every test: one bounded Ray cluster with Serve for the session, started when first needed."""
 
+import logging
 import os
 import socket
 import tempfile
@@ -57,6 +58,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.parent.name == "experts":
             item.add_marker(pytest.mark.experts)
             item.add_marker(pytest.mark.timeout(900))  # ten models are loaded at once
+
+
+@pytest.fixture
+def caplog(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[pytest.LogCaptureFixture]:
+    """What is logged: Ray keeps its loggers' records from everyone else once a cluster was started."""
+    ours = logging.getLogger("ray.serve")
+    level = ours.level
+    for name in ("ray", "ray.serve"):
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+    ours.setLevel(logging.DEBUG)
+    yield caplog
+    ours.setLevel(level)
 
 
 @pytest.fixture(scope="session")
