@@ -93,12 +93,18 @@ def test_ask_starts_a_server_of_its_own_and_the_wav_stays(tmp_path: Path) -> Non
     sys.stdout.write(f"ask took {time.monotonic() - began:.1f} s\n")
 
 
+EXPERTS = ("rapidocr", "espeak-ng", "canny", "vader")
+"""Those that the tests ask; fewer start sooner."""
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A server started by ``up``: its folder, and what it said."""
     folder = tmp_path_factory.mktemp("up")
     (folder / "hugginggpt.toml").write_text(
-        f"port = {any_port('127.0.0.1')}\ndashboard_port = {any_port('127.0.0.1')}\n", encoding="utf-8"
+        f"port = {any_port('127.0.0.1')}\ndashboard_port = {any_port('127.0.0.1')}\n"
+        f"experts = {[f'embedded/{name}' for name in EXPERTS]}\n",
+        encoding="utf-8",
     )
     process = subprocess.Popen(
         [sys.executable, "-c", "from controller.cli import main; main()", "up", "--json"],

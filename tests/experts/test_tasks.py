@@ -1,6 +1,7 @@
 """Every task of the registry on a model of the hub, through the fleet, Ray Serve and the controller."""
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from model_catalog.tasks import TASKS
 from tests.experts.cases import CASES
@@ -15,6 +16,19 @@ ELSEWHERE = {"canny-control", "hed-control", "mlsd-control", "openpose-control"}
 """Edge maps have an embedded expert; the others run where torchvision does."""
 
 
+DAILY = ("drawing", "texts")
+"""Groups that ``make test`` serves; ``make soak`` serves all, and the runners' tests run every model."""
+
+
+def _tasks() -> list[ParameterSet]:
+    return [
+        pytest.param(task, marks=() if group in DAILY else pytest.mark.soak)
+        for group, models in GROUPS.items()
+        for model in models
+        for task in model.card.tasks
+    ]
+
+
 @pytest.fixture
 def desk(desks: Desks, request: pytest.FixtureRequest) -> Desk:
     """Where the model of the test's task is called from."""
@@ -26,9 +40,7 @@ def test_every_task_is_proven() -> None:
     assert set(CASES) == set(MODELS) == set(TASKS) - ELSEWHERE
 
 
-@pytest.mark.parametrize(
-    "task", [task for models in GROUPS.values() for m in models for task in m.card.tasks]
-)
+@pytest.mark.parametrize("task", _tasks())
 async def test_eight_calls_at_once_are_right_and_as_eight_alone(desk: Desk, task: str) -> None:
     case = CASES[task]
     wire = [{"task": task, "id": number, "args": case.args(number)} for number in EIGHT]
