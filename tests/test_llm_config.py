@@ -27,7 +27,7 @@ def speaker(args: dict[str, Any]) -> serve.Application:
 
 @pytest.fixture
 def config() -> dict[str, Any]:
-    found = yaml.safe_load((ROOT / "examples" / "llm.yaml").read_text(encoding="utf-8"))
+    found = yaml.safe_load((ROOT / "docs" / "llm.yaml").read_text(encoding="utf-8"))
     assert isinstance(found, dict)
     return found
 
