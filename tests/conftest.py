@@ -51,12 +51,18 @@ for _name in ("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFO
     os.environ.pop(_name, None)
 
 
+_APART = ("test_cli", "test_deploy", "test_llm")
+"""Modules that start servers of their own, as processes."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what serves Hugging Face models: it takes as long as all else, which goes beside it."""
+    """Mark what one process of ``make test`` takes: experts of the Hub, and servers; the rest goes beside."""
     for item in items:
-        if item.path.parent.name == "experts":
+        served = item.path.parent.name == "experts"
+        if served or item.path.stem in _APART:
             item.add_marker(pytest.mark.experts)
+        if served:
             item.add_marker(pytest.mark.timeout(900))  # ten models are loaded at once
 
 
