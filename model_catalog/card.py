@@ -1,6 +1,7 @@
 """Model cards: what the catalog knows of a model."""
 
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -9,6 +10,9 @@ from model_catalog.tasks import TASKS
 
 NO_RUNNER = "this release has no runner for it"
 """Why a model cannot run whose card names no runner, or one that is not there."""
+
+RANKED = 5
+"""How many of the newest figures the rank of a model is the median of."""
 
 
 class Figure(BaseModel):
@@ -34,7 +38,15 @@ class ModelCard(BaseModel):
         id: ``owner/name`` as on the Hub; embedded experts have the owner ``embedded``.
         tasks: the registry's task types it serves.
         yields: where one task type covers two jobs (image-to-text), the one this model does.
-        downloads: downloads of 30 days; None where nobody has counted them.
+        downloads: downloads of 30 days, the newest figure; None where nobody has counted them.
+        history: earlier figures of the same, at most one for each month.
+        downloads_all: downloads of all time.
+        weights: how many numbers its safetensors hold by their type, as their headers name it:
+            ``{"F16": 66955010}``; empty where nobody has counted them.
+        providers: inference providers that serve it now, by the Hub's names.
+        pinned: whether it is the first candidate of its tasks, whatever its figures.
+        blocked: whether it is never a candidate.
+        gone: the day on which the Hub had it no longer; it comes after those that it has.
         revision: the commit, tag or branch of its repository; None for the main branch as it is when the
             model is first deployed. What is resolved once stays pinned.
         path: a folder, on every node that may run it, to take it from instead of the Hub.
@@ -64,13 +76,20 @@ class ModelCard(BaseModel):
     yields: str | None = None
     description: str = ""
     downloads: Figure | None = None
+    history: tuple[Figure, ...] = ()
+    downloads_all: Figure | None = None
     likes: Figure | None = None
     license: str | None = None
     gated: bool = False
     library: str | None = None
     params: Annotated[int, Field(ge=0)] | None = None
+    weights: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     repo_bytes: Annotated[int, Field(ge=0)] | None = None
     safetensors: bool | None = None
+    providers: tuple[str, ...] = ()
+    pinned: bool = False
+    blocked: bool = False
+    gone: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = None
     source: str = ""
     revision: Annotated[str, Field(pattern=r"^\w[\w./-]*$", max_length=100)] | None = None
     path: Path | None = None
@@ -100,8 +119,28 @@ class ModelCard(BaseModel):
         return self.id.startswith("embedded/")
 
     @property
-    def rank(self) -> tuple[bool, bool, int, int, str]:
-        """Sort key: Hub models before embedded ones, downloads descending (unknown last), likes, id."""
-        downloads = self.downloads.value if self.downloads else 0
+    def usual_downloads(self) -> int | None:
+        """Downloads of 30 days, as the median of the newest figures, so that one odd month counts little."""
+        if self.downloads is None:
+            return None
+        dated = sorted((*self.history, self.downloads), key=lambda figure: figure.date)
+        return int(median(figure.value for figure in dated[-RANKED:]))
+
+    @property
+    def rank(self) -> tuple[bool, bool, bool, bool, int, int, str]:
+        """Sort key: pinned ones, then models of the Hub, then embedded ones.
+
+        Within each those that are gone from the Hub come last; else usual downloads descending (unknown
+        last), likes, id.
+        """
+        downloads = self.usual_downloads
         likes = self.likes.value if self.likes else 0
-        return (self.embedded, self.downloads is None, -downloads, -likes, self.id)
+        return (
+            not self.pinned,
+            self.embedded,
+            self.gone is not None,
+            downloads is None,
+            -(downloads or 0),
+            -likes,
+            self.id,
+        )

@@ -64,10 +64,11 @@ class Catalog:
             raise UnknownModelError(message) from None
 
     def cards_for(self, task: str, want: str | None = None) -> tuple[ModelCard, ...]:
-        """All cards that serve ``task``, the first choice first.
+        """All cards that serve ``task`` and are not blocked, the first choice first.
 
         With ``want``, only those that yield it. Without, for a task that covers several jobs, those
-        of its usual job come first, then those that do not say, then the others.
+        of its usual job come first, then those that do not say, then the others; a pinned card is the
+        first of its job.
 
         Raises:
             UnknownTaskError: the registry has no such task type.
@@ -144,7 +145,7 @@ def _fault(details: ErrorDetails) -> str:
 
 def _rank(cards: Iterable[ModelCard]) -> dict[tuple[str, str | None], tuple[ModelCard, ...]]:
     """Cards in rank order by task and by what they yield; ``None`` stands for all of a task."""
-    in_order = sorted(cards, key=lambda card: card.rank)
+    in_order = sorted((card for card in cards if not card.blocked), key=lambda card: card.rank)
     ranked: dict[tuple[str, str | None], tuple[ModelCard, ...]] = {}
     for name, row in TASKS.items():
         serving = [card for card in in_order if name in card.tasks]

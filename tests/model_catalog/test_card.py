@@ -58,3 +58,33 @@ def test_cards_do_not_change() -> None:
 def test_embedded_experts_are_told_by_their_owner() -> None:
     assert card(id="embedded/canny").embedded
     assert not card(id="embedded-lab/canny").embedded
+
+
+def figures(*dated: tuple[str, int]) -> tuple[Figure, ...]:
+    return tuple(Figure(value=value, date=date) for date, value in dated)
+
+
+@pytest.mark.parametrize(
+    ("values", "usual"),
+    [
+        ([7], 7),
+        ([7, 9], 8),
+        ([100, 110, 120, 130, 9000], 120),  # an odd month
+        ([9000, 9000, 9000, 100, 110, 120, 130, 140], 120),  # only the newest five
+        ([0, 0], 0),
+    ],
+)
+def test_usual_downloads_are_the_median_of_the_newest_five(values: list[int], usual: int) -> None:
+    dated = figures(*((f"2026-{month:02}", value) for month, value in enumerate(values, start=1)))
+    for history in (dated[:-1], tuple(reversed(dated[:-1]))):
+        assert card(downloads=dated[-1], history=history).usual_downloads == usual
+
+
+def test_what_nobody_counted_has_no_usual_downloads() -> None:
+    assert card().usual_downloads is None
+
+
+def test_a_gone_model_comes_after_those_of_the_hub_and_before_embedded_ones() -> None:
+    gone = card(id="lab/gone", downloads=figures(("2026", 9))[0], gone="2026-11-20")
+    uncounted, embedded = card(id="lab/uncounted"), card(id="embedded/canny")
+    assert sorted([embedded, gone, uncounted], key=lambda one: one.rank) == [uncounted, gone, embedded]

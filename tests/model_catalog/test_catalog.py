@@ -142,6 +142,42 @@ def test_downloads_rank_and_likes_break_ties() -> None:
     ]
 
 
+def test_an_odd_month_does_not_reorder() -> None:
+    months = [{"value": 100, "date": f"2026-0{month}"} for month in range(1, 5)]
+    odd = card("lab/odd", 9000, history=months)
+    assert ids(Catalog([odd, card("lab/steady", 150)]).cards_for("summarization")) == [
+        "lab/steady",
+        "lab/odd",
+    ]
+
+
+def test_pins_come_first_and_blocked_ones_never() -> None:
+    catalog = Catalog(
+        [
+            card("lab/most", 9),
+            card("lab/blocked", 99, blocked=True),
+            card("lab/pinned", 1, pinned=True),
+            card("embedded/pinned", pinned=True),
+        ]
+    )
+    expected = ["lab/pinned", "embedded/pinned", "lab/most"]
+    assert ids(catalog.cards_for("summarization")) == expected
+    assert ids(catalog.top_k("summarization", 9)) == expected
+    assert catalog.get("lab/blocked").blocked
+
+
+def test_a_pin_is_the_first_of_its_job() -> None:
+    tasks = ["image-to-text"]
+    catalog = Catalog(
+        [
+            card("lab/reads", 1, tasks=tasks, yields="ocr"),
+            card("lab/pinned", 0, tasks=tasks, yields="ocr", pinned=True),
+            card("lab/describes", tasks=tasks, yields="caption"),
+        ]
+    )
+    assert ids(catalog.cards_for("image-to-text")) == ["lab/describes", "lab/pinned", "lab/reads"]
+
+
 def test_the_first_k_runnable_ones() -> None:
     catalog = Catalog(card(f"lab/{number}", downloads=number) for number in range(5))
     even = catalog.top_k("summarization", 2, lambda card: int(card.id[-1]) % 2 == 0)
