@@ -6,6 +6,7 @@ front of that thread, so that the event loop stays free for cancellation, health
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ from ray.serve.metrics import Gauge
 
 from deployments import memory
 from deployments.errors import ExpertError, StoppedError
+from deployments.figures import Clock, Figures, Loaded
 from deployments.inputs import resolve
 from deployments.media import Limits
 from deployments.plain import plain, words
@@ -49,24 +51,6 @@ class _Job:
     dropped: bool = field(default=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What a replica measured of itself.
-
-    Attributes:
-        model: the model's id.
-        device: where it runs, ``cpu`` or ``cuda``.
-        load_s: seconds from the start of loading to ready, weights, warm-up and all.
-        peak_bytes: the most memory taken so far: of the GPU, or of the process where it runs on the CPU.
-
-    """
-
-    model: str
-    device: str
-    load_s: float
-    peak_bytes: int
-
-
 class Expert:
     """A model behind Serve: load, warm up, batch, infer, stop, health."""
 
@@ -91,35 +75,37 @@ class Expert:
         self._arrival: asyncio.Future[None] | None = None
         self._pump: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(card.batch_size)
-        began = time.monotonic()
-        self._device = self._thread.submit(self._load).result()
-        self._load_s = time.monotonic() - began
+        self._loaded = self._thread.submit(self._load).result()
         self._publish()
 
-    def _load(self) -> str:
+    def _load(self) -> Loaded:
+        clock = Clock()
         device = memory.device(self._card.gpu)
         self._runner.load(self._card, device)
         if not isinstance(self._runner, AsyncRunner):
             self._runner.token = None
+        load_s = clock.lap()
         self._runner.warm_up()
-        return device
+        return Loaded(device=device, pid=os.getpid(), load_s=load_s, warm_s=clock.lap())
 
     def _publish(self) -> None:
         """Tell the figures of a fresh replica, in the log and to Ray's metrics."""
         found = self._figures()
         logger.info(
-            "loaded %s on %s in %.2f s, peak memory %.0f MiB",
-            found.model, found.device, found.load_s, found.peak_bytes / 2**20,
+            "%s is ready on %s after %.2f s: process %.2f, imports %.2f, weights %.2f, warm-up %.2f; "
+            "peak memory %.0f MiB",
+            found.model, found.device, found.ready_s, found.start_s, found.import_s, found.load_s,
+            found.warm_s, found.peak_bytes / 2**20,
         )  # fmt: skip
         for name, value, told in (
-            ("load_seconds", found.load_s, "Seconds a replica took to become ready."),
+            ("load_seconds", found.ready_s, "Seconds a replica took to become ready."),
             ("peak_memory_bytes", found.peak_bytes, "The most memory a replica held after its warm-up."),
         ):
             gauge = Gauge(f"hugginggpt_expert_{name}", description=told, tag_keys=("model", "device"))
             gauge.set(value, tags={"model": found.model, "device": found.device})
 
     def _figures(self) -> Figures:
-        return Figures(self._card.id, self._device, self._load_s, memory.peak(self._device))
+        return Figures.of(self._card.id, self._loaded, memory.peak(self._loaded.device))
 
     async def card(self) -> ModelCard:
         """The card it was deployed with, for a controller that does not know it."""
