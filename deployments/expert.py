@@ -80,7 +80,7 @@ class Expert:
 
     def _load(self) -> Loaded:
         clock = Clock()
-        device = memory.device(self._card.gpu)
+        device = memory.device(self._card.gpu or 0.0)
         self._runner.load(self._card, device)
         if not isinstance(self._runner, AsyncRunner):
             self._runner.token = None

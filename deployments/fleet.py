@@ -105,7 +105,11 @@ def expert_app(
         max_ongoing_requests=ongoing,
         max_queued_requests=card.max_queued,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
-        ray_actor_options={"num_cpus": card.cpus, "num_gpus": card.gpu, "resources": dict(card.resources)},
+        ray_actor_options={
+            "num_cpus": card.cpus,
+            "num_gpus": card.gpu or 0.0,
+            "resources": dict(card.resources),
+        },
         max_constructor_retry_count=2,
         logging_config={"enable_access_log": False},  # an expert logs its calls itself
         health_check_period_s=HEALTH_PERIOD_S,

@@ -59,7 +59,8 @@ class ModelCard(BaseModel):
         runner: name of the runner that serves it (see ``deployments.runners``); None for the one that fits
             its library and tasks.
         requires: importable modules its runner needs beyond the base install.
-        gpu: the share of a GPU it holds, 0 for none.
+        gpu: the share of a GPU it holds, 0 for none; None for what its memory needs, which is none on a
+            cluster without GPUs.
         resources: custom Ray resources that place it on a kind of node.
         cpus: the node's CPUs it holds in Ray's bookkeeping; its model takes as many threads there.
         batch_size: the most inputs of one model call.
@@ -99,7 +100,7 @@ class ModelCard(BaseModel):
     dtype: Literal["float32", "float16", "bfloat16"] | None = None
     runner: str | None = None
     requires: tuple[str, ...] = ()
-    gpu: Annotated[float, Field(ge=0)] = 0.0
+    gpu: Annotated[float, Field(ge=0)] | None = None
     cpus: Annotated[float, Field(ge=0)] = 0.0
     resources: dict[str, float] = Field(default_factory=dict)
     batch_size: Annotated[int, Field(ge=1, le=512)] = 1

@@ -4,7 +4,8 @@ HuggingGPTError                500  internal
 └── CatalogError               500  catalog
     ├── UnknownTaskError       422  unknown_task
     ├── UnknownModelError      404  unknown_model
-    └── InvalidCardError       500  invalid_card
+    ├── InvalidCardError       500  invalid_card
+    └── UnsizedError           503  unsized
 """
 
 
@@ -53,3 +54,10 @@ class InvalidCardError(CatalogError):
     """A model card that does not fit the registry or its schema."""
 
     code = "invalid_card"
+
+
+class UnsizedError(CatalogError):
+    """A model of which nothing tells how much memory it needs, or a GPU with room for none."""
+
+    code = "unsized"
+    status = 503

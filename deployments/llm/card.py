@@ -30,6 +30,7 @@ def llm_card(endpoint: Endpoint) -> ModelCard:
         ),
         runner=LLM,
         defaults={field: str(value) for field, value in facts.items()},
+        gpu=0.0,
         batch_size=min(endpoint.concurrency, _MOST_AT_ONCE),
         source="settings",
     )
