@@ -4,15 +4,16 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import asdict
 from typing import Protocol
 
+from controller import given
 from controller.brain import Checked, task_time
 from controller.dispatcher import Dispatcher
-from controller.errors import DeadlineError, PlanError, RequestError
-from controller.events import AnswerDelta, Event, LeftOut, PlanDone, PlanTask, RunCreated, RunDone, RunFailed
+from controller.errors import DeadlineError, RequestError
+from controller.events import AnswerDelta, Event, PlanTask, RunCreated, RunDone, RunFailed
 from controller.failure import failure, root
 from controller.files import with_files
 from controller.handles import Cluster
@@ -23,11 +24,11 @@ from controller.plan import Plan, Task
 from controller.planner import Planner, Reply
 from controller.request import Request
 from controller.responder import EmbeddedResponder, Responder
+from controller.running import Refused, Run, check, independent, limited, remarks, rounded
 from controller.selector import Selector
 from controller.settings import Settings
 from controller.streams import closing, following
 from controller.warming import Warmer
-from deployments.llm.client import Usage
 from model_catalog.card import ModelCard
 from model_catalog.errors import HuggingGPTError
 
@@ -50,34 +51,6 @@ class Meter(Protocol):
     def task(self, outcome: Outcome) -> None:
         """Count a task."""
         ...
-
-
-@dataclass(slots=True)
-class _Run:
-    """One request on its way."""
-
-    id: str
-    request: Request
-    emit: Callable[[Event | None], None]
-    plan: Plan
-    stages: dict[str, float] = field(default_factory=dict)
-    began: float = field(default_factory=time.perf_counter)
-    reply: str | None = None
-    usage: Usage = field(default_factory=Usage)
-
-    def lap(self, stage: str, since: float) -> float:
-        """Note what a stage took; returns now."""
-        now = time.perf_counter()
-        self.stages[stage] = self.stages.get(stage, 0.0) + now - since
-        return now
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """A task whose file is not here."""
-
-    task: Task
-    error: RequestError
 
 
 class Controller:
@@ -132,14 +105,16 @@ class Controller:
 
         Raises:
             TooManyTasksError: the plan is over its limit.
-            PlanError: none of its tasks is valid.
+            PlanError: none of its tasks is valid, or it is the client's own and cannot run as it is.
             DeadlineError: it takes longer than a whole run may.
 
         """
+        if request.plan is not None:
+            return given.read(request.plan, self.settings.max_tasks, self.selector)
         plan = Plan(self.settings.max_tasks)
         replies = []
         async with (
-            _limited(self.settings.run_seconds),
+            limited(self.settings.run_seconds),
             closing(self._planner.plan(request, self.selector.offers, plan)) as steps,
         ):
             async for step in steps:
@@ -149,7 +124,7 @@ class Controller:
                     plan.add(step)
         if replies:
             return Reply("".join(replies))
-        _check(plan)
+        check(plan)
         return plan
 
     async def run(self, request: Request, host: str = "") -> AsyncGenerator[Event]:
@@ -164,7 +139,7 @@ class Controller:
 
         """
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        run = _Run(f"run-{secrets.token_hex(8)}", request, events.put_nowait, Plan(self.settings.max_tasks))
+        run = Run(f"run-{secrets.token_hex(8)}", request, events.put_nowait, Plan(self.settings.max_tasks))
         worker = asyncio.create_task(self._work(run, host))
         try:
             while (event := await events.get()) is not None:
@@ -175,12 +150,12 @@ class Controller:
             with suppress(asyncio.CancelledError, Exception):
                 await worker
 
-    async def _work(self, run: _Run, host: str) -> None:
+    async def _work(self, run: Run, host: str) -> None:
         """Take a run through its stages; the last event is ``run.done`` or ``run.failed``, then None."""
         ended = "cancelled"
         limit = asyncio.timeout(self.settings.run_seconds + _GRACE_S)
         try:
-            run.emit(RunCreated(run=run.id, brain=self._planner.name))
+            run.emit(RunCreated(run=run.id, brain=given.BRAIN if run.given else self._planner.name))
             async with limit:
                 outcomes = await self._execute(run, host)
                 answer = await self._answer(run, outcomes)
@@ -190,7 +165,7 @@ class Controller:
                     run=run.id,
                     answer=answer,
                     outcomes=outcomes,
-                    seconds=_rounded(run.stages),
+                    seconds=rounded(run.stages),
                     usage=asdict(run.usage) if run.usage.calls else None,
                 )
             )
@@ -210,9 +185,10 @@ class Controller:
             self._meter.run(ended, run.stages)
             logger.info("run %s %s after %.3f s", run.id, ended, time.perf_counter() - run.began)
 
-    async def _execute(self, run: _Run, host: str) -> tuple[Outcome, ...]:
+    async def _execute(self, run: Run, host: str) -> tuple[Outcome, ...]:
         """Plan and dispatch; every task starts as soon as it is planned."""
-        deadline = time.time() + task_time(self.settings.run_seconds, self._responder.takes_s)
+        answering = 0.0 if run.given else self._responder.takes_s
+        deadline = time.time() + task_time(self.settings.run_seconds, answering)
         dispatcher = Dispatcher(
             run.id,
             self.cluster,
@@ -234,7 +210,7 @@ class Controller:
                 self._meter.task(outcome)
         return outcomes
 
-    async def _plan_and_dispatch(self, run: _Run, dispatcher: Dispatcher, host: str) -> None:
+    async def _plan_and_dispatch(self, run: Run, dispatcher: Dispatcher, host: str) -> None:
         """Dispatch the tasks as they come; none of a batch starts before the files of all are found.
 
         Raises:
@@ -245,7 +221,7 @@ class Controller:
         refused: dict[int, RequestError] = {}
         async for tasks in self._planned(run):
             since = run.lap("plan", since)
-            found = await asyncio.gather(*(self._with_files(task, host) for task in tasks))
+            found = await asyncio.gather(*(self._with_files(run, task, host) for task in tasks))
             since = run.lap("files", since)
             for task in found:
                 if isinstance(task, Task):
@@ -254,21 +230,27 @@ class Controller:
                     refused[task.task.id] = task.error
                     dispatcher.refuse(task.task, task.error)
             since = run.lap("dispatch", since)
-        if refused and not _independent(run.plan, set(refused)):
+        if refused and not independent(run.plan, set(refused)):
             raise next(iter(refused.values()))
         run.lap("plan", since)
 
-    async def _with_files(self, task: Task, host: str) -> "Task | _Refused":
+    async def _with_files(self, run: Run, task: Task, host: str) -> Task | Refused:
         """The task with its files found; of a plan that runs while it is written, it is refused alone."""
         try:
             return await with_files(task, host, self.cluster.stat)
         except RequestError as error:
-            if not self._planner.streamed:
+            if run.given or not self._planner.streamed:
                 raise
-            return _Refused(task, error)
+            return Refused(task, error)
 
-    async def _planned(self, run: _Run) -> AsyncIterator[list[Task]]:
+    async def _planned(self, run: Run) -> AsyncIterator[list[Task]]:
         """The valid tasks: one by one as they are written, or all at once where planning takes no time."""
+        if run.request.plan is not None:
+            run.plan = given.read(run.request.plan, self.settings.max_tasks, self.selector)
+            self._tell(run, run.plan.tasks)
+            run.plan_done()
+            yield run.plan.tasks
+            return
         held: list[Task] = []
         if self._planner.streamed:
             self._warmer.warm(run.request)
@@ -279,41 +261,33 @@ class Controller:
                     self._reply(run, step.text)
                     continue
                 tasks = run.plan.add(step)
-                for task in tasks:
-                    run.emit(PlanTask(run=run.id, task=task.wire(), want=task.want))
+                self._tell(run, tasks)
                 if self._planner.streamed and tasks:
                     yield tasks
                 else:
                     held += tasks
         if run.reply is None:
-            _check(run.plan)
-            self._plan_done(run)
+            check(run.plan)
+            run.plan_done()
         if held:
             yield held
 
-    def _reply(self, run: _Run, text: str) -> None:
+    @staticmethod
+    def _tell(run: Run, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            run.emit(PlanTask(run=run.id, task=task.wire(), want=task.want))
+
+    def _reply(self, run: Run, text: str) -> None:
         """Tell a piece of the planner's direct answer; the plan is empty then."""
         if run.reply is None:
-            self._plan_done(run)
+            run.plan_done()
         run.reply = (run.reply or "") + text
         if text:
             run.emit(AnswerDelta(run=run.id, text=text))
 
-    @staticmethod
-    def _plan_done(run: _Run) -> None:
-        plan = run.plan
-        left_out = tuple(LeftOut(id=fault.id, task=fault.task, reason=fault.reason) for fault in plan.faults)
-        run.emit(
-            PlanDone(
-                run=run.id,
-                plan=plan.wire(),
-                notes=tuple(plan.notes),
-                left_out=left_out,
-                confidence=plan.confidence,
-            )
-        )
-
-    async def _answer(self, run: _Run, outcomes: tuple[Outcome, ...]) -> str:
+    async def _answer(self, run: Run, outcomes: tuple[Outcome, ...]) -> str:
+        if run.given:
+            return ""
         since = time.perf_counter()
         pieces = [run.reply or ""]
         async with aclosing(self._pieces(run, outcomes)) as told:
@@ -323,10 +297,10 @@ class Controller:
         run.lap("respond", since)
         return "".join(pieces)
 
-    async def _pieces(self, run: _Run, outcomes: tuple[Outcome, ...]) -> AsyncGenerator[str]:
+    async def _pieces(self, run: Run, outcomes: tuple[Outcome, ...]) -> AsyncGenerator[str]:
         """The answer, or what is left to say after the planner's own; by rules where the time is over."""
         if run.reply is not None:
-            async for remark in checked(_remarks(run.plan), Checker(Files.of(run.request))):
+            async for remark in checked(remarks(run.plan), Checker(Files.of(run.request))):
                 yield remark
             return
         answer = self._responder.respond(run.request, run.plan, outcomes, usage=run.usage, run=run.id)
@@ -343,51 +317,3 @@ class Controller:
                 yield "\n\n"
             async for text in Checked(EmbeddedResponder()).respond(run.request, run.plan, outcomes):
                 yield text
-
-
-def _check(plan: Plan) -> None:
-    """Refuse a plan of which nothing can run.
-
-    Raises:
-        PlanError: it has faults and no valid task.
-
-    """
-    if not plan.tasks and plan.faults:
-        reasons = "; ".join(f"{fault.task}: {fault.reason}" for fault in plan.faults[:5])
-        raise PlanError(f"No task of the plan can run ({reasons}). Say the request in other words.")
-
-
-def _independent(plan: Plan, refused: set[int]) -> list[Task]:
-    """The tasks that need none of the refused ones, directly or through others."""
-    blocked = set(refused)
-    free = []
-    for task in plan.tasks:
-        if task.id in blocked or blocked.intersection(task.dep):
-            blocked.add(task.id)
-        else:
-            free.append(task)
-    return free
-
-
-async def _remarks(plan: Plan) -> AsyncIterator[str]:
-    for remark in plan.remarks:
-        yield f"\n\n{remark}"
-
-
-@asynccontextmanager
-async def _limited(seconds: float) -> AsyncIterator[None]:
-    """A bound for planning alone.
-
-    Raises:
-        DeadlineError: it is passed.
-
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise DeadlineError("The plan was not ready in time; ask for less at once.") from None
-
-
-def _rounded(stages: dict[str, float]) -> dict[str, float]:
-    return {stage: round(seconds, 6) for stage, seconds in stages.items()}

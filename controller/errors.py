@@ -6,10 +6,13 @@ HuggingGPTError                     (model_catalog.errors)
     │   ├── PlanError          422  invalid_plan        a plan of which no task is valid
     │   ├── TooManyTasksError  422  too_many_tasks      a plan over the limit of tasks
     │   ├── AttachmentError    422  invalid_attachment  a file the request names cannot be used
+    │   ├── UnfitModelError    400  unfit_model         a named model that does not do the task
     │   ├── BodyTooLargeError  413  body_too_large      a request body over its limit
     │   └── ForbiddenError     403  forbidden           a host, origin or field that is not allowed
     ├── NoExpertError          503  no_expert           no model can run a task here
-        ├── StoreError             503  store               the files cannot be reached now
+    ├── StoreError             503  store               the files cannot be reached now
+    ├── TaskError              500  task_failed         the one task asked for failed, with its own code
+    ├── GoneError              499  client_gone         the client went away
     ├── DeadlineError          504  deadline            a task or run took too long
     └── SettingsError          500  settings            settings that cannot be used
 """
@@ -51,6 +54,12 @@ class AttachmentError(RequestError):
     status = 422
 
 
+class UnfitModelError(RequestError):
+    """A model that the request names does not do the task it is named for."""
+
+    code = "unfit_model"
+
+
 class BodyTooLargeError(RequestError):
     """A request body over its limit."""
 
@@ -84,6 +93,24 @@ class DeadlineError(ControllerError):
 
     code = "deadline"
     status = 504
+
+
+class TaskError(ControllerError):
+    """The one task that a client asked for failed; it has the code and the status of its failure."""
+
+    code = "task_failed"
+
+    def __init__(self, message: str, code: str, status: int) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+class GoneError(ControllerError):
+    """The client went away; nobody reads the answer."""
+
+    code = "client_gone"
+    status = 499
 
 
 class SettingsError(ControllerError):

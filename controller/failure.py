@@ -1,5 +1,7 @@
 """What a failed call means: in words for the outcome, and for what is tried next."""
 
+from collections.abc import Iterator
+
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import (
     BackPressureError,
@@ -13,6 +15,12 @@ from controller.outcome import Failure
 from model_catalog.errors import HuggingGPTError
 
 _LOST = (RayActorError, ObjectLostError, ReplicaUnavailableError)
+
+_STATUS = {"busy": 429, "replica_died": 503, "unavailable": 503, "input_lost": 503, "cancelled": 499}
+"""The HTTP status of failures that are no errors of this project's own."""
+
+_PATIENCE_S = {"busy": 2, "replica_died": 5, "unavailable": 10, "no_expert": 10, "input_lost": 2, "store": 5}
+"""Failures after which the same request may succeed, and after how many seconds it is worth a try."""
 
 
 def root(error: BaseException) -> BaseException:
@@ -54,5 +62,25 @@ def failure(error: BaseException) -> Failure:
     if isinstance(cause, TaskCancelledError | RequestCancelledError):
         return Failure(code="cancelled", message="The call was cancelled.")
     return Failure(
-        code="internal", message=f"An unexpected {type(cause).__name__}; the replica's log has the details."
+        code="internal",
+        message=f"An unexpected {type(cause).__name__}; the replica's log has the details.",
     )
+
+
+def status(code: str) -> int:
+    """The HTTP status that fits a failure."""
+    if code in _STATUS:
+        return _STATUS[code]
+    return next((kind.status for kind in _kinds(HuggingGPTError) if kind.code == code), 500)
+
+
+def patience(code: str) -> dict[str, str]:
+    """The header that says when to try again, where that may help."""
+    return {"retry-after": str(_PATIENCE_S[code])} if code in _PATIENCE_S else {}
+
+
+def _kinds(kind: type[HuggingGPTError]) -> Iterator[type[HuggingGPTError]]:
+    """An error and all that are of its kind."""
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _kinds(child)

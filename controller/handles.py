@@ -182,7 +182,7 @@ class ServeExperts:
                 "application": app.app,
                 "status": app.status,
                 "replicas": app.replicas,
-                "gpu": card.gpu,
+                "gpu": card.gpu or 0.0,
                 "elsewhere": runs_elsewhere(card),
                 "message": app.message,
             }
@@ -265,6 +265,10 @@ class ServeStore:
         """A piece of a file."""
         data: bytes = await _answer(self._handle.read.remote(path, start, size))
         return data
+
+    async def remove(self, path: str) -> None:
+        """Remove a stored file."""
+        await _answer(self._handle.remove.remote(path))
 
     async def location(self) -> str:
         """The folder that holds the files."""

@@ -44,6 +44,7 @@ class Task:
         want: the job asked for where the type covers two (``ocr`` or ``caption``).
         model: the model asked for, None for the first by downloads.
         reason: why that model, in the planner's words.
+        alone: whether no other model may run it.
 
     """
 
@@ -54,6 +55,7 @@ class Task:
     want: str | None = None
     model: str | None = None
     reason: str | None = None
+    alone: bool = False
 
     @property
     def type(self) -> TaskType:
@@ -94,7 +96,8 @@ class Fault:
 class Plan:
     """The tasks read so far, what was mended on the way, what was left out, and remarks for the answer.
 
-    ``confidence``, from 0 to 1, is the planner's own, where it tells one.
+    ``confidence``, from 0 to 1, is the planner's own, where it tells one. In a ``binding`` plan no model
+    but the one that a task names may run it.
     """
 
     max_tasks: int = MAX_TASKS
@@ -103,12 +106,13 @@ class Plan:
     faults: list[Fault] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     confidence: float | None = None
+    binding: bool = False
     _actual: dict[int, tuple[int, ...]] = field(default_factory=dict)  # id as written -> ids of its copies
     _by_id: dict[int, Task] = field(default_factory=dict)
     _next: int = 0
 
     @classmethod
-    def parse(cls, raws: Iterable[Any], max_tasks: int = MAX_TASKS) -> "Plan":
+    def parse(cls, raws: Iterable[Any], max_tasks: int = MAX_TASKS, *, binding: bool = False) -> "Plan":
         """Read a whole plan, whose tasks may come in any order; they keep the order they were given in.
 
         Raises:
@@ -118,7 +122,7 @@ class Plan:
         listed = list(raws)
         if len(listed) > max_tasks:
             raise too_many(max_tasks)
-        plan = cls(max_tasks)
+        plan = cls(max_tasks, binding=binding)
         plan._next = 1 + max(
             (written for raw in listed if (written := written_id(raw)) is not None), default=-1
         )
@@ -189,6 +193,7 @@ class Plan:
         named, said = bind(row, self._resolve(values), deps, self._outputs)
         self.notes += [note + text for text in said.notes]
         copies = self._number(written, named)
+        model = _words(raw.get("model"))
         return [
             Task(
                 said.row.name,
@@ -196,8 +201,9 @@ class Plan:
                 args,
                 dep=tuple(dict.fromkeys([*_references(args.values()), *deps])),
                 want=self._want(raw.get("want"), said.row, note),
-                model=_words(raw.get("model")),
+                model=model,
                 reason=_words(raw.get("reason")),
+                alone=self.binding and model is not None,
             )
             for task_id, args in copies
         ]

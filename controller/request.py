@@ -1,8 +1,8 @@
 """Requests: a conversation and the files it brings along."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_catalog.tasks import Modality
 
@@ -32,17 +32,32 @@ class Attachment(BaseModel):
 
 
 class Request(BaseModel):
-    """What a person asks for: the last message is the request, the earlier ones are its context."""
+    """What a person asks for: the last message is the request, the earlier ones are its context.
+
+    Attributes:
+        messages: the conversation; it may be empty where there is a plan.
+        attachments: the files that come with it.
+        plan: a plan of the client's own, in wire form; it is run as it is, with no brain before or after it.
+            A task of it that names a ``model`` is run by that model alone.
+
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[tuple[Message, ...], Field(max_length=MAX_MESSAGES)] = ()
     attachments: tuple[Attachment, ...] = ()
+    plan: tuple[dict[str, Any], ...] | None = None
+
+    @model_validator(mode="after")
+    def _asks(self) -> Self:
+        if not self.messages and self.plan is None:
+            raise ValueError("it needs a message or a plan")
+        return self
 
     @property
     def text(self) -> str:
         """The words of the last message."""
-        return self.messages[-1].content
+        return self.messages[-1].content if self.messages else ""
 
     @property
     def context(self) -> tuple[Message, ...]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from controller.errors import NoExpertError
+from controller.errors import NoExpertError, UnfitModelError
 from controller.outcome import Choice
 from controller.plan import Task
 from deployments.placing import asks_llm, runs_elsewhere
@@ -119,9 +119,14 @@ class Selector:
         """Choose for a task: the model it names where that is a candidate, else the first by downloads.
 
         Raises:
-            NoExpertError: no model can run it here; the message says why and what to do.
+            NoExpertError: no model can run it here, or not the one that alone may; the message says why and
+                what to do.
+            UnknownModelError: the one that alone may run it is in no catalog.
+            UnfitModelError: it does not do this task.
 
         """
+        if task.alone:
+            return self._only(self.named(task))
         candidates = self.offers(task.task, task.want)
         if not candidates:
             raise NoExpertError(self._explain(task))
@@ -140,6 +145,27 @@ class Selector:
         if runs_elsewhere(candidates[0]):
             reason = f"{reason}; it is served elsewhere"
         return Selection(candidates, reason)
+
+    def named(self, task: Task) -> ModelCard:
+        """The card of the model that a task names, whether it runs now or not.
+
+        Raises:
+            UnknownModelError: the catalog has no such model.
+            UnfitModelError: it does not do this task.
+
+        """
+        card = self.catalog.get(task.model or "")
+        if task.task not in card.tasks:
+            raise UnfitModelError(f"{card.id} does not do {task.task}; it does {', '.join(card.tasks)}.")
+        return card
+
+    def _only(self, card: ModelCard) -> Selection:
+        if not self._runs(card):
+            raise NoExpertError(
+                f"{card.id} does not run here: {self.fleet.obstacle(card)}. Name no model for the usual "
+                f"choice, or deploy it (hugginggpt deploy --expert {card.id})."
+            )
+        return Selection((card,), "named by the client")
 
     def _warm_first(self, candidates: tuple[ModelCard, ...]) -> tuple[tuple[ModelCard, ...], str]:
         """The candidates in the order they are tried: a warm one goes before a cold one on a near tie."""

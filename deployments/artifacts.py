@@ -177,6 +177,17 @@ class Artifacts:
         if self._uploads.pop(ticket, None) is not None:
             await asyncio.to_thread((self._root / "uploads" / ticket).unlink, missing_ok=True)
 
+    async def remove(self, path: str) -> None:
+        """Remove a stored file; examples stay.
+
+        Raises:
+            NotFoundError: there is no such file.
+
+        """
+        file = self._file(path)
+        if _STORED.fullmatch(path):
+            await asyncio.to_thread(file.unlink, missing_ok=True)
+
     async def location(self) -> str:
         """The folder that holds the files, on the node where this replica lives."""
         return str(self._root)

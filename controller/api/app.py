@@ -13,7 +13,7 @@ from controller.api import files, health, jarvis, runs
 from controller.api.guard import LOCAL_ORIGIN, Guard, envelope
 from controller.controller import Controller
 from controller.errors import RequestError
-from controller.failure import failure, root
+from controller.failure import failure, patience, root, status
 from controller.outcome import Artifact
 from model_catalog.errors import HuggingGPTError
 
@@ -29,6 +29,7 @@ class Store(Protocol):
     async def abort(self, ticket: str) -> None: ...  # noqa: D102
     async def stat(self, path: str) -> Artifact: ...  # noqa: D102
     async def read(self, path: str, start: int, size: int) -> bytes: ...  # noqa: D102
+    async def remove(self, path: str) -> None: ...  # noqa: D102
     async def location(self) -> str: ...  # noqa: D102
 
 
@@ -71,7 +72,7 @@ def build(backend: Backend) -> FastAPI:
 async def _known(request: Request, error: Exception) -> Response:
     cause = root(error)  # what comes out of a replica is wrapped by Ray
     assert isinstance(cause, HuggingGPTError)  # noqa: S101
-    return JSONResponse(envelope(cause), cause.status)
+    return JSONResponse(envelope(cause), cause.status, headers=patience(cause.code))
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -86,4 +87,4 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     """Whatever else went wrong, without its inner words."""
     told = failure(error)
     body = {"error": {"message": told.message, "type": told.code, "code": told.code, "param": None}}
-    return JSONResponse(body, 503 if told.code in {"replica_died", "unavailable", "busy"} else 500)
+    return JSONResponse(body, status(told.code), headers=patience(told.code))

@@ -18,7 +18,11 @@ from model_catalog.errors import HuggingGPTError
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 """Browser origins that are always allowed: pages of this machine, on any port."""
 
-UPLOADS = "/v1/files"
+UPLOADS = re.compile(
+    r"/(?:v1/(?:files|chat/completions|responses|images/edits|audio/[a-z]+)|(?:models|pipeline)/.*|mcp/?)"
+)
+"""Paths whose requests may bring files along, alone or inside JSON; they have the larger limit."""
+
 _ENVELOPE = 64 << 10  # what multipart adds around an uploaded file
 _DRAINED = 64 << 20  # how much of a refused body is read, so that the client comes to read the answer
 _DIGITS = 18  # a length with more of them is over any limit, and may be too long for int()
@@ -51,7 +55,7 @@ class Guard:
         # JARVIS's clients ask for //hugginggpt where their base URL ends with a slash.
         path = "/" + scope["path"].lstrip("/")
         scope = {**scope, "path": path, "raw_path": path.encode()}
-        body = _Body(receive, self._max_upload + _ENVELOPE if path == UPLOADS else self._max_body)
+        body = _Body(receive, self._max_upload + _ENVELOPE if UPLOADS.fullmatch(path) else self._max_body)
         begun = False
 
         async def noted(message: Message) -> None:

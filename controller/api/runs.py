@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
@@ -25,11 +25,16 @@ router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
 
 class RunRequest(BaseModel):
-    """A conversation, the paths or URLs of uploaded files, and whether to stream the events."""
+    """A conversation or a plan, the paths or URLs of uploaded files, and whether to stream the events.
+
+    A ``plan`` is run as it is, and answered without words: its tasks are those of ``POST /tasks``, and may
+    name the ``model`` that alone may run them.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[list[Message], Field(max_length=MAX_MESSAGES)] = []
+    plan: Annotated[list[dict[str, Any]], Field(max_length=1000)] | None = None
     attachments: Annotated[list[str], Field(max_length=100)] = []
     stream: bool = False
 
@@ -45,22 +50,25 @@ class RunAccount(BaseModel):
 async def create(request: Request) -> Response:
     """Run a request; with ``stream`` its events are sent as they happen (server-sent events)."""
     body = await read(request, RunRequest)
-    if body.messages[-1].role != "user" or not body.messages[-1].content.strip():
+    last = body.messages[-1] if body.messages else None
+    if body.plan is None and (last is None or last.role != "user" or not last.content.strip()):
         raise RequestError(
             "The last message must be the user's request, in words; it is empty or of another role."
         )
     controller = backend(request).controller
     host = request.headers.get("host", "")
     attachments = tuple([await _attachment(controller, value, host) for value in body.attachments])
-    events = controller.run(Conversation(messages=tuple(body.messages), attachments=attachments), host)
+    plan = None if body.plan is None else tuple(body.plan)
+    asked = Conversation(messages=tuple(body.messages), attachments=attachments, plan=plan)
+    events = controller.run(asked, host)
     if body.stream:
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(_sse(events), media_type="text/event-stream", headers=headers)
     told = {type(event): event async for event in events}
-    plan, done = told[PlanDone], told[RunDone]
-    assert isinstance(plan, PlanDone)  # noqa: S101
+    planned, done = told[PlanDone], told[RunDone]
+    assert isinstance(planned, PlanDone)  # noqa: S101
     assert isinstance(done, RunDone)  # noqa: S101
-    return Response(RunAccount(plan=plan, run=done).model_dump_json(), media_type="application/json")
+    return Response(RunAccount(plan=planned, run=done).model_dump_json(), media_type="application/json")
 
 
 async def _attachment(controller: Controller, value: str, host: str) -> Attachment:

@@ -1,0 +1,110 @@
+"""What the controller keeps of a run under way, and small steps of it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from controller.errors import DeadlineError, PlanError, RequestError
+from controller.events import Event, LeftOut, PlanDone
+from controller.plan import Plan, Task
+from controller.request import Request
+from deployments.llm.client import Usage
+
+
+@dataclass(slots=True)
+class Run:
+    """One request on its way."""
+
+    id: str
+    request: Request
+    emit: Callable[[Event | None], None]
+    plan: Plan
+    stages: dict[str, float] = field(default_factory=dict)
+    began: float = field(default_factory=time.perf_counter)
+    reply: str | None = None
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def given(self) -> bool:
+        """Whether the plan is the client's own, so that no brain is asked."""
+        return self.request.plan is not None
+
+    def lap(self, stage: str, since: float) -> float:
+        """Note what a stage took; returns now."""
+        now = time.perf_counter()
+        self.stages[stage] = self.stages.get(stage, 0.0) + now - since
+        return now
+
+    def plan_done(self) -> None:
+        """Tell the whole plan."""
+        plan = self.plan
+        left_out = tuple(LeftOut(id=fault.id, task=fault.task, reason=fault.reason) for fault in plan.faults)
+        self.emit(
+            PlanDone(
+                run=self.id,
+                plan=plan.wire(),
+                notes=tuple(plan.notes),
+                left_out=left_out,
+                confidence=plan.confidence,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A task whose file is not here."""
+
+    task: Task
+    error: RequestError
+
+
+def check(plan: Plan) -> None:
+    """Refuse a plan of which nothing can run.
+
+    Raises:
+        PlanError: it has faults and no valid task.
+
+    """
+    if not plan.tasks and plan.faults:
+        reasons = "; ".join(f"{fault.task}: {fault.reason}" for fault in plan.faults[:5])
+        raise PlanError(f"No task of the plan can run ({reasons}). Say the request in other words.")
+
+
+def independent(plan: Plan, refused: set[int]) -> list[Task]:
+    """The tasks that need none of the refused ones, directly or through others."""
+    blocked = set(refused)
+    free = []
+    for task in plan.tasks:
+        if task.id in blocked or blocked.intersection(task.dep):
+            blocked.add(task.id)
+        else:
+            free.append(task)
+    return free
+
+
+async def remarks(plan: Plan) -> AsyncIterator[str]:
+    """What is to be said besides the answer."""
+    for remark in plan.remarks:
+        yield f"\n\n{remark}"
+
+
+@asynccontextmanager
+async def limited(seconds: float) -> AsyncIterator[None]:
+    """A bound for planning alone.
+
+    Raises:
+        DeadlineError: it is passed.
+
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise DeadlineError("The plan was not ready in time; ask for less at once.") from None
+
+
+def rounded(stages: dict[str, float]) -> dict[str, float]:
+    """The seconds of each stage, for people."""
+    return {stage: round(seconds, 6) for stage, seconds in stages.items()}
