@@ -5,7 +5,8 @@ HuggingGPTError                500  internal
     ├── UnknownTaskError       422  unknown_task
     ├── UnknownModelError      404  unknown_model
     ├── InvalidCardError       500  invalid_card
-    └── UnsizedError           503  unsized
+    ├── UnsizedError           503  unsized
+    └── ProfileError           500  profile
 """
 
 
@@ -61,3 +62,9 @@ class UnsizedError(CatalogError):
 
     code = "unsized"
     status = 503
+
+
+class ProfileError(CatalogError):
+    """A profile that there is none of, or that cannot be used."""
+
+    code = "profile"
