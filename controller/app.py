@@ -63,7 +63,7 @@ class Ingress:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Serve once the constructor is through."""
-        return build(Backend(self._controller, ServeStore()))
+        return build(Backend(self._controller, ServeStore()), proxied=True)
 
     async def refresh(self, cards: Sequence[ModelCard] = ()) -> None:
         """Look up anew which experts run; ``cards`` are those of experts that were just deployed."""

@@ -7,6 +7,7 @@ HuggingGPTError                     (model_catalog.errors)
     │   ├── TooManyTasksError  422  too_many_tasks      a plan over the limit of tasks
     │   ├── AttachmentError    422  invalid_attachment  a file the request names cannot be used
     │   ├── UnfitModelError    400  unfit_model         a named model that does not do the task
+    │   ├── ModelNotFoundError 404  model_not_found     a model that does not run here under that name
     │   ├── BodyTooLargeError  413  body_too_large      a request body over its limit
     │   └── ForbiddenError     403  forbidden           a host, origin or field that is not allowed
     ├── NoExpertError          503  no_expert           no model can run a task here
@@ -27,10 +28,19 @@ class ControllerError(HuggingGPTError):
 
 
 class RequestError(ControllerError):
-    """A request that cannot be read."""
+    """A request that cannot be read.
+
+    Attributes:
+        param: the field of the request that is at fault, where it is one.
+
+    """
 
     code = "invalid_request"
     status = 400
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
 
 
 class PlanError(RequestError):
@@ -58,6 +68,13 @@ class UnfitModelError(RequestError):
     """A model that the request names does not do the task it is named for."""
 
     code = "unfit_model"
+
+
+class ModelNotFoundError(RequestError):
+    """A model that the request names does not run here."""
+
+    code = "model_not_found"
+    status = 404
 
 
 class BodyTooLargeError(RequestError):

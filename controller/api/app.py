@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from controller.api import files, health, jarvis, runs
-from controller.api.guard import LOCAL_ORIGIN, Guard, envelope
+from controller.api import files, health, ids, jarvis, runs
+from controller.api.body import explained
+from controller.api.guard import LOCAL_ORIGIN, Guard, envelope, kind
 from controller.controller import Controller
 from controller.errors import RequestError
 from controller.failure import failure, patience, root, status
@@ -18,6 +20,9 @@ from controller.outcome import Artifact
 from model_catalog.errors import HuggingGPTError
 
 _CODES = {404: "not_found", 405: "method_not_allowed"}
+
+_NOT_AGAIN = frozenset({"no_expert", "deadline", "expert_failed"})
+"""Failures that OpenAI's client need not try again by itself: the same would come of it, at the same cost."""
 
 
 class Store(Protocol):
@@ -41,15 +46,23 @@ class Backend:
     store: Store
 
 
-def build(backend: Backend) -> FastAPI:
-    """The application; every route goes through the guard."""
+def build(backend: Backend, proxied: bool = False) -> FastAPI:
+    """The application; every route goes through the guard.
+
+    Args:
+        backend: what the doors lead to.
+        proxied: whether Ray Serve's proxy stands before it, which tells the requests' ids.
+
+    """
     settings = backend.controller.settings
     app = FastAPI(title="HuggingGPT on Ray Serve", docs_url=None, redoc_url=None)
     app.state.backend = backend
+    app.state.proxied = proxied
     for door in (health, jarvis, runs, files):  # files last: it takes every other path
         app.include_router(door.router)
     app.add_exception_handler(Exception, _unexpected)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HuggingGPTError, _known)
     app.add_middleware(
         Guard,
@@ -62,17 +75,27 @@ def build(backend: Backend) -> FastAPI:
         CORSMiddleware,
         allow_origins=list(settings.origins),
         allow_origin_regex=LOCAL_ORIGIN,
-        allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
+        allow_methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
         allow_headers=["*"],
         expose_headers=["content-range", "accept-ranges", "content-length", "x-request-id"],
     )
+    app.add_middleware(ids.RequestIds, proxied=proxied)
     return app
 
 
 async def _known(request: Request, error: Exception) -> Response:
     cause = root(error)  # what comes out of a replica is wrapped by Ray
     assert isinstance(cause, HuggingGPTError)  # noqa: S101
-    return JSONResponse(envelope(cause), cause.status, headers=patience(cause.code))
+    headers = patience(cause.code)
+    if cause.code in _NOT_AGAIN:
+        headers["x-should-retry"] = "false"
+    return JSONResponse(envelope(cause), cause.status, headers=headers)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """What FastAPI says of a body or a parameter of the wrong form."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    return JSONResponse(envelope(explained(error.errors()[0])), RequestError.status)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -86,5 +109,7 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _unexpected(request: Request, error: Exception) -> Response:
     """Whatever else went wrong, without its inner words."""
     told = failure(error)
-    body = {"error": {"message": told.message, "type": told.code, "code": told.code, "param": None}}
-    return JSONResponse(body, status(told.code), headers=patience(told.code))
+    number = status(told.code)
+    body = {"error": {"message": told.message, "type": kind(number), "code": told.code, "param": None}}
+    headers = patience(told.code) | ids.told(request.scope, request.app.state.proxied)
+    return JSONResponse(body, number, headers=headers)

@@ -1,6 +1,7 @@
 """What the doors share: reading a JSON body, and finding the controller."""
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
@@ -31,12 +32,18 @@ async def read(request: Request, model: type[_M]) -> _M:
     try:
         return model.model_validate_json(await request.body())
     except ValidationError as error:
-        raise RequestError(_explain(error)) from None
+        raise explained(error.errors(include_input=False, include_url=False)[0]) from None
 
 
-def _explain(error: ValidationError) -> str:
-    first = error.errors(include_input=False, include_url=False)[0]
-    if first["type"] == "json_invalid":
-        return 'The body is no valid JSON; send {"messages": [{"role": "user", "content": "…"}]}.'
-    where = ".".join(str(part) for part in first["loc"]) or "the body"
-    return f"The request is not of the right form: {where}: {first['msg']}."
+def explained(fault: Mapping[str, Any]) -> RequestError:
+    """What pydantic or FastAPI found wrong first, as an error that names the field."""
+    if fault["type"] == "json_invalid":
+        return RequestError('The body is no valid JSON; send an object such as {"messages": […]}.')
+    path = [str(part) for part in fault["loc"]]
+    if path[:1] in (["body"], ["query"], ["path"], ["header"]):
+        path = path[1:]
+    where = ".".join(path)
+    told = str(fault["msg"]).removeprefix("Value error, ").rstrip(".")
+    return RequestError(
+        f"The request is not of the right form: {where or 'the body'}: {told}.", where or None
+    )

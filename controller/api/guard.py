@@ -29,9 +29,20 @@ _DIGITS = 18  # a length with more of them is over any limit, and may be too lon
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+"""OpenAI's words for kinds of errors, by status; the rest are the request's fault or the server's."""
+
+
+def kind(status: int) -> str:
+    """OpenAI's word for the kind of an error with that HTTP status."""
+    return _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+
+
 def envelope(error: HuggingGPTError) -> dict[str, object]:
     """The body of every error answer, in OpenAI's form."""
-    return {"error": {"message": error.message, "type": error.code, "code": error.code, "param": None}}
+    param = getattr(error, "param", None)
+    told = {"message": error.message, "type": kind(error.status), "code": error.code, "param": param}
+    return {"error": told}
 
 
 class Guard:

@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from controller.api.guard import kind
 from controller.api.runs import _sse
 from controller.events import EVENT, Event
 from controller.outcome import Status
@@ -30,8 +31,8 @@ PNG = PICTURES["image/png"]
 def _error(answer: httpx2.Response, status: int, code: str) -> str:
     assert answer.status_code == status, answer.text
     error = answer.json()["error"]
-    assert error["code"] == error["type"] == code
-    assert error["param"] is None
+    assert error["code"] == code
+    assert error["type"] == kind(status)
     message: str = error["message"]
     return message
 
