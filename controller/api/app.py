@@ -9,10 +9,12 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 
 from controller.api import files, health, ids, jarvis, runs
 from controller.api.body import explained
 from controller.api.guard import LOCAL_ORIGIN, Guard, envelope, kind
+from controller.api.mcp import Door
 from controller.controller import Controller
 from controller.errors import RequestError
 from controller.failure import failure, patience, root, status
@@ -57,6 +59,7 @@ def build(backend: Backend, proxied: bool = False) -> FastAPI:
     settings = backend.controller.settings
     app = FastAPI(title="HuggingGPT on Ray Serve", docs_url=None, redoc_url=None)
     app.state.backend = backend
+    app.router.routes += [Route(path, Door(backend)) for path in ("/mcp", "/mcp/")]
     app.state.proxied = proxied
     for door in (health, jarvis, runs, files):  # files last: it takes every other path
         app.include_router(door.router)

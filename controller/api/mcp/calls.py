@@ -1,0 +1,107 @@
+"""A call of a tool becomes a run; its steps are told as progress."""
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from mcp_types import CallToolResult
+from starlette.requests import Request
+
+from controller import reference
+from controller.api import media
+from controller.api.mcp import results, tools
+from controller.api.mcp.progress import Progress
+from controller.errors import RequestError
+from controller.events import RunDone
+from controller.files import local_path
+from controller.request import Attachment, Message
+from controller.request import Request as Conversation
+from model_catalog.tasks import MEDIA, TaskType
+
+if TYPE_CHECKING:
+    from controller.api.app import Backend
+
+
+async def run_task(
+    backend: "Backend", row: TaskType, given: dict[str, Any], request: Request, progress: Progress
+) -> CallToolResult:
+    """Run one task, without a brain before or after it.
+
+    Args:
+        backend: what the doors lead to.
+        row: the task.
+        given: the tool's arguments, as they came.
+        request: the HTTP request that brought them.
+        progress: takes the run's steps.
+
+    Raises:
+        HuggingGPTError: the arguments are not of the right form, or the task cannot be run at all.
+
+    """
+    args = tools.read(row, given)
+    named = {name: args.pop(name) for name in ("model", "want") if name in args}
+    async with media.lent(backend) as lent:
+        args = {name: await _literal(lent, row, name, value) for name, value in args.items()}
+        plan = ({"task": row.name, "id": 0, "args": args, **named},)
+        done = await _run(backend, Conversation(plan=plan), request, progress)
+    return await results.of_task(backend, done.outcomes[0], request)
+
+
+async def ask(
+    backend: "Backend", given: dict[str, Any], request: Request, progress: Progress
+) -> CallToolResult:
+    """Run a whole request in plain words.
+
+    Args:
+        backend: what the doors lead to.
+        given: the tool's arguments, as they came.
+        request: the HTTP request that brought them.
+        progress: takes the run's steps.
+
+    Raises:
+        HuggingGPTError: the arguments are not of the right form, or the request cannot be run at all.
+
+    """
+    asked = tools.read_ask(given)
+    if not asked.text.strip():
+        raise RequestError("The text is empty; say what is wanted, in words.")
+    async with media.lent(backend) as lent:
+        attachments = tuple([await _attachment(backend, lent, value, request) for value in asked.files])
+        message = Message(role="user", content=asked.text)
+        conversation = Conversation(messages=(message,), attachments=attachments)
+        done = await _run(backend, conversation, request, progress)
+    return await results.of_run(backend, done, request)
+
+
+async def _run(
+    backend: "Backend", conversation: Conversation, request: Request, progress: Progress
+) -> RunDone:
+    """The end of a run; a client that goes away, or cancels, closes it down to the models."""
+    done: RunDone | None = None
+    async with aclosing(backend.controller.run(conversation, request.headers.get("host", ""))) as events:
+        async for event in events:
+            await progress.tell(event)
+            if isinstance(event, RunDone):
+                done = event
+    assert done is not None, "a run ends with run.done or raises"  # noqa: S101
+    return done
+
+
+async def _literal(lent: media.Lent, row: TaskType, name: str, value: str) -> str:
+    """An argument as a plan takes it: what a data: URL brings is stored, and words stand for themselves."""
+    argument = row.argument(name)
+    if argument is not None and argument.modality in MEDIA:
+        data = media.data_url(value)
+        return value if data is None else await lent.keep(data)
+    if reference.find(value):  # words of a client that look like a reference of ours
+        return await lent.keep(value.encode(), "words.txt")
+    return value
+
+
+async def _attachment(backend: "Backend", lent: media.Lent, value: str, request: Request) -> Attachment:
+    data = media.data_url(value)
+    if data is not None:
+        path = await lent.keep(data)
+    else:
+        path = local_path(value, request.headers.get("host", ""))
+    found = await backend.store.stat(path)
+    return Attachment(path=path, modality=found.modality)
