@@ -5,6 +5,7 @@ HuggingGPTError                500  internal
     ├── UnknownTaskError       422  unknown_task
     ├── UnknownModelError      404  unknown_model
     ├── InvalidCardError       500  invalid_card
+    ├── HubError               503  hub
     ├── UnsizedError           503  unsized
     └── ProfileError           500  profile
 """
@@ -55,6 +56,13 @@ class InvalidCardError(CatalogError):
     """A model card that does not fit the registry or its schema."""
 
     code = "invalid_card"
+
+
+class HubError(CatalogError):
+    """The Hub cannot be asked, or answers with something else than what it was asked for."""
+
+    code = "hub"
+    status = 503
 
 
 class UnsizedError(CatalogError):
