@@ -3,9 +3,10 @@
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -55,12 +56,18 @@ def split(part: str) -> tuple[str, str | None]:
     return source, revision or None
 
 
-def obtain(source: str, revision: str | None = None, token: SecretStr | None = None) -> Checkpoint:
+def obtain(
+    source: str,
+    revision: str | None = None,
+    token: SecretStr | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Checkpoint:
     """The checkpoint of ``owner/name``, or of an absolute folder.
 
     A folder is used as it is. A model of the Hub is looked for here first, with no network; else it is
     downloaded by a process of its own, once for all processes of this node that ask for it. Where the
-    operator set HF_HUB_OFFLINE, that process takes it from the Hub's cache of this node.
+    operator set HF_HUB_OFFLINE, that process takes it from the Hub's cache of this node. It says in lines
+    how far it is: to ``say``, or else to the log.
 
     Raises:
         ExpertError: it cannot be had, or holds what is never loaded.
@@ -70,9 +77,9 @@ def obtain(source: str, revision: str | None = None, token: SecretStr | None = N
         return Checkpoint(_own(Path(source)))
     asked = revision or "main"
     commit = store.pinned(source, asked)
-    folder = store.whole(source, commit, _offline()) if commit else None
+    folder = store.whole(source, commit, offline()) if commit else None
     if folder is None:
-        commit = _ask("obtain", source, asked, token)
+        commit = _ask("obtain", source, asked, token, say)
         folder = store.folder(source, commit)
     vetting.vet(folder, model=source)
     return Checkpoint(folder, commit)
@@ -106,8 +113,28 @@ def _own(folder: Path) -> Path:
     return folder
 
 
-def _ask(what: str, model: str, revision: str, token: SecretStr | None) -> str:
+def _ask(
+    what: str,
+    model: str,
+    revision: str,
+    token: SecretStr | None,
+    say: Callable[[str], None] | None = None,
+) -> str:
     """The commit that the download process answers with; offline it looks into the Hub's cache alone."""
+    asked = {"do": what, "model": model, "revision": revision, "offline": offline()}
+    answer = ask_hub("deployments.download", asked, token, say or (lambda line: logger.info("%s", line)))
+    return str(answer["commit"])
+
+
+def ask_hub(
+    module: str, request: Mapping[str, Any], token: SecretStr | None, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Run a module that talks to the Hub, as a process of its own; the token goes with the request.
+
+    Raises:
+        ExpertError: it answered with an error, or with nothing.
+
+    """
     secret = token.get_secret_value() if token else None
     env = aside.environment(_HUB_ENVIRONMENT) | {
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -115,19 +142,12 @@ def _ask(what: str, model: str, revision: str, token: SecretStr | None) -> str:
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
         # Plain HTTP keeps to the proxy, the time limits and the Hub's own host; =0 is for files over 50 GB.
         "HF_HUB_DISABLE_XET": os.environ.get("HF_HUB_DISABLE_XET", "1"),
-        "HF_HUB_OFFLINE": "1" if _offline() else "0",
+        "HF_HUB_OFFLINE": "1" if offline() else "0",
     }
-    answer = aside.ask(
-        "deployments.download",
-        {"do": what, "model": model, "revision": revision, "token": secret, "offline": _offline()},
-        env,
-        lambda line: logger.info("%s", line),
-        [secret] if secret else [],
-    )
-    return str(answer["commit"])
+    return aside.ask(module, {**request, "token": secret}, env, say, [secret] if secret else [])
 
 
-def _offline() -> bool:
+def offline() -> bool:
     """Whether the operator forbids to ask the Hub."""
     return _TOLD_OFFLINE.upper() in ("1", "ON", "YES", "TRUE")
 

@@ -58,7 +58,7 @@ def work(request: Mapping[str, Any]) -> dict[str, str]:
 def _remote(request: Mapping[str, Any], revision: str) -> Repository:
     """Do it with the Hub."""
     token = request["token"] or False
-    _limit_waits()
+    limit_waits()
     repository = asked(request["model"], revision, token)
     if request["do"] == "obtain":
         _obtain(repository, token)
@@ -79,7 +79,7 @@ def _local(request: Mapping[str, Any], revision: str) -> Repository:
     return repository
 
 
-def _limit_waits() -> None:
+def limit_waits() -> None:
     """Give each request of the Hub's library a time limit; it asks many questions without one."""
     import httpx2
     from huggingface_hub import constants, set_client_factory

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from deployments import store
+from deployments import resuming, store
 from deployments.errors import ExpertError
 from deployments.progress import progress
 
 STALE_S = 24 * 3600
 """Seconds after which half a file, left by a process that was killed, is removed."""
+
+KEPT_S = 7 * 24 * 3600
+"""The same for halves that the next download would go on with."""
 
 _COMMIT_OR_PART = re.compile(r"[0-9a-fA-F]{7,40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -62,9 +65,26 @@ def asked(model: str, revision: str, token: str | bool) -> Repository:
 
     api = HfApi(token=token)
     info = api.model_info(model, revision=revision, files_metadata=True)
-    commit = _commit(api, model, revision, info.sha)
+    repository = repository_of(api, model, revision, info)
     if info.gated:
         api.auth_check(model)
+    return repository
+
+
+def repository_of(api: Any, model: str, revision: str, info: Any) -> Repository:
+    """The repository that the Hub's answer describes.
+
+    Args:
+        api: the Hub's interface.
+        model: ``owner/name``.
+        revision: what was asked for.
+        info: the answer, with the metadata of files.
+
+    Raises:
+        ExpertError: the Hub answers with another commit than the one asked for, or with none.
+
+    """
+    commit = _commit(api, model, revision, info.sha)
     files = {file.rfilename: file for file in info.siblings or () if _inside(file.rfilename)}
     return Repository(
         model,
@@ -163,9 +183,12 @@ def _download(repository: Repository, names: list[str], token: str | bool) -> No
     sys.stderr.write(f"{repository.model}: {len(names)} files, {megabytes(total)}\n")
     blobs = _cache(repository.model) / "blobs"
     for half in blobs.glob("*.incomplete"):
-        if time.time() - half.stat().st_mtime > STALE_S:
+        longest = KEPT_S if half.name.endswith(resuming.MARK) else STALE_S
+        if time.time() - half.stat().st_mtime > longest:
             half.unlink()
     with progress(repository.model, blobs):
+        wanted = resuming.large(names, repository.sizes, repository.sha256)
+        resuming.fetch(repository.model, repository.commit, wanted, blobs, token)
         snapshot_download(
             repository.model,
             revision=repository.commit,
@@ -203,8 +226,12 @@ def _check(repository: Repository, name: str) -> None:
 
 
 def missing(repository: Repository, names: Iterable[str]) -> int:
-    """Bytes of those files that are not in the cache yet."""
-    return sum(repository.sizes[name] for name in names if not (repository.snapshot / name).is_file())
+    """Bytes of those files that are not in the cache yet, halves of files counted."""
+    blobs = _cache(repository.model) / "blobs"
+    absent = [name for name in names if not (repository.snapshot / name).is_file()]
+    begun = {sha256 for name in absent if (sha256 := repository.sha256.get(name))}
+    left = sum(repository.sizes[name] for name in absent)
+    return max(0, left - sum(resuming.came(blobs, sha256) for sha256 in begun))
 
 
 def megabytes(count: int) -> str:

@@ -63,6 +63,22 @@ def home() -> Path:
     return Path(os.path.expandvars(named)).expanduser()
 
 
+def hub_cache() -> Path:
+    """The folder of the Hub's own cache, by huggingface_hub's rules, without importing it."""
+    named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    return Path(os.path.expandvars(named)).expanduser() if named else home() / "hub"
+
+
+def hub_folder(model: str) -> Path:
+    """The folder of a model in the Hub's own cache.
+
+    Raises:
+        ExpertError: that is no name of a model.
+
+    """
+    return hub_cache() / f"models--{_name(model)}"
+
+
 def root() -> Path:
     """The folder of everything here."""
     return home() / "hugginggpt"
