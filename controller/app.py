@@ -14,6 +14,7 @@ from controller.endpoints import endpoint
 from controller.errors import SettingsError
 from controller.handles import ServeExperts, ServeStore
 from controller.metrics import Metrics
+from controller.profile import Mode, members, mode
 from controller.selector import Selector
 from controller.settings import Settings
 from deployments import fleet, placing
@@ -89,19 +90,20 @@ def _placed_all(settings: Settings) -> Catalog:
         known = Catalog.shipped() if settings.catalog is None else Catalog.read(settings.catalog)
     except (CatalogError, OSError) as error:
         raise SettingsError(f"The catalog file cannot be used: {error}") from None
-    if settings.inference_mode == "local":
+    where = mode(settings)
+    if where == "local":
         return known
     if settings.huggingface_access_token is None and settings.inference_endpoint is None:
         raise SettingsError(
-            f"The setting inference_mode is {settings.inference_mode!r}, and models elsewhere are asked with "
-            "a token: set HUGGINGFACE_ACCESS_TOKEN, or inference_endpoint for a service of your own."
+            f"The inference_mode of the settings or their profile is {where!r}, and models elsewhere are "
+            "asked with a token: set HUGGINGFACE_ACCESS_TOKEN, or inference_endpoint for a service of your own."
         )
-    return Catalog(_placed(card, settings) for card in known)
+    return Catalog(_placed(card, settings, where) for card in known)
 
 
-def _placed(card: ModelCard, settings: Settings) -> ModelCard:
+def _placed(card: ModelCard, settings: Settings, where: Mode) -> ModelCard:
     """The card of a model where the settings want it."""
-    if settings.inference_mode == "hybrid":
+    if where == "hybrid":
         away = placing.servable(card) and fleet.obstacle(card) is not None
     else:
         away = placing.movable(card)
@@ -109,7 +111,9 @@ def _placed(card: ModelCard, settings: Settings) -> ModelCard:
 
 
 def chosen(settings: Settings, known: Catalog) -> list[ModelCard]:
-    """The models to deploy: those the settings name, else every embedded one this machine can run.
+    """The models to deploy: those the settings name, else the embedded ones and those of the profile.
+
+    Of either, those that this machine can run now.
 
     The LLM of the settings is one of them: it takes nothing of this machine.
 
@@ -119,12 +123,14 @@ def chosen(settings: Settings, known: Catalog) -> list[ModelCard]:
 
     Raises:
         UnknownModelError: the settings name a model that the catalog does not have.
+        ProfileError: they name no profile, or one with such a model.
 
     """
     if settings.experts:
         named = [known.get(model) for model in settings.experts]
     else:
-        named = [card for card in known if card.embedded and fleet.obstacle(card) is None]
+        embedded = [card for card in known if card.embedded and fleet.obstacle(card) is None]
+        named = [*embedded, *(card for card in members(settings, known) if not card.embedded)]
     llm = endpoint(settings, "expert")
     own = () if llm is None else (llm_card(llm),)
     return [*named, *(card for card in own if card not in named)]

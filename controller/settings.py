@@ -50,7 +50,10 @@ class Settings(BaseSettings):
         dashboard_port: the port of the Ray dashboard, always on loopback.
         data_dir: the folder of artifacts, on the node where the artifact deployment runs.
         catalog: a JSONL file of model cards laid over the shipped ones.
-        experts: ids of the models to deploy; empty for every embedded one that this machine can run.
+        experts: ids of the models to deploy; empty for those of the profile.
+        profile: the set of models to deploy beside every embedded one that this machine can run: one that
+            ships (``hugginggpt profiles`` lists them) or the path of a TOML file. Of the Hub's models those
+            are deployed that ``hugginggpt pull`` has brought to this machine.
         top_k: how many candidates a task has.
         max_tasks: the most tasks of one plan.
         run_seconds: the deadline of a run; HuggingGPT's own client gives up at 180 s.
@@ -105,6 +108,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=lambda: user_data_path("hugginggpt"))
     catalog: Path | None = None
     experts: tuple[str, ...] = ()
+    profile: str = "embedded"
     top_k: Annotated[int, Field(ge=1, le=20)] = TOP_K
     max_tasks: Annotated[int, Field(ge=1, le=1000)] = MAX_TASKS
     run_seconds: Annotated[float, Field(gt=0, le=86400)] = 170.0

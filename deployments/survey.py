@@ -1,7 +1,7 @@
 """What a pull would bring, asked of the Hub before anything large is fetched.
 
-Run as a process of its own (``python -m deployments.survey``), as the download is: see ``download``. Only ``model_index.json`` is fetched, which
-tells the parts of a pipeline.
+Run as a process of its own (``python -m deployments.survey``), as the download is: see ``download``. Of the
+files only ``model_index.json`` is fetched, which tells the parts of a pipeline.
 """
 
 from collections.abc import Mapping, Sequence
