@@ -5,7 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import asdict
 from typing import Protocol
 
@@ -51,6 +51,11 @@ class Meter(Protocol):
     def task(self, outcome: Outcome) -> None:
         """Count a task."""
         ...
+
+
+def fresh_id() -> str:
+    """An id for a run, which nobody can guess."""
+    return f"run-{secrets.token_hex(12)}"
 
 
 class Controller:
@@ -127,19 +132,20 @@ class Controller:
         check(plan)
         return plan
 
-    async def run(self, request: Request, host: str = "") -> AsyncGenerator[Event]:
+    async def run(self, request: Request, host: str = "", name: str = "") -> AsyncGenerator[Event]:
         """Run a request and tell its steps; closing the iterator cancels everything, down to the models.
 
         Args:
             request: the conversation.
             host: the name the request was sent to, whose URLs name files of this server.
+            name: the run's id; a fresh one where it is empty.
 
         Raises:
             HuggingGPTError: the request cannot be run at all; nothing of it goes on.
 
         """
         events: asyncio.Queue[Event | None] = asyncio.Queue()
-        run = Run(f"run-{secrets.token_hex(8)}", request, events.put_nowait, Plan(self.settings.max_tasks))
+        run = Run(name or fresh_id(), request, events.put_nowait, Plan(self.settings.max_tasks))
         worker = asyncio.create_task(self._work(run, host))
         try:
             while (event := await events.get()) is not None:
@@ -147,8 +153,10 @@ class Controller:
             await worker
         finally:
             worker.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await worker
+            # Not awaited itself: who is cancelled again meanwhile would end its cleaning up.
+            await asyncio.wait({worker})
+            if not worker.cancelled():
+                worker.exception()
 
     async def _work(self, run: Run, host: str) -> None:
         """Take a run through its stages; the last event is ``run.done`` or ``run.failed``, then None."""

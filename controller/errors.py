@@ -8,10 +8,13 @@ HuggingGPTError                     (model_catalog.errors)
     │   ├── AttachmentError    422  invalid_attachment  a file the request names cannot be used
     │   ├── UnfitModelError    400  unfit_model         a named model that does not do the task
     │   ├── ModelNotFoundError 404  model_not_found     a model that does not run here under that name
+    │   ├── UnknownRunError    404  unknown_run         a run that is not here, or no more
+    │   ├── IdempotencyError   422  idempotency_mismatch  a key that another request has
     │   ├── BodyTooLargeError  413  body_too_large      a request body over its limit
     │   └── ForbiddenError     403  forbidden           a host, origin or field that is not allowed
     ├── NoExpertError          503  no_expert           no model can run a task here
     ├── StoreError             503  store               the files cannot be reached now
+    ├── TooManyRunsError       429  too_many_runs       as many runs as may be are under way
     ├── TaskError              500  task_failed         the one task asked for failed, with its own code
     ├── GoneError              499  client_gone         the client went away
     ├── DeadlineError          504  deadline            a task or run took too long
@@ -77,6 +80,20 @@ class ModelNotFoundError(RequestError):
     status = 404
 
 
+class UnknownRunError(RequestError):
+    """No run has that id, or it ended long ago."""
+
+    code = "unknown_run"
+    status = 404
+
+
+class IdempotencyError(RequestError):
+    """A key that was used for another request."""
+
+    code = "idempotency_mismatch"
+    status = 422
+
+
 class BodyTooLargeError(RequestError):
     """A request body over its limit."""
 
@@ -110,6 +127,13 @@ class DeadlineError(ControllerError):
 
     code = "deadline"
     status = 504
+
+
+class TooManyRunsError(ControllerError):
+    """As many runs as may be are under way."""
+
+    code = "too_many_runs"
+    status = 429
 
 
 class TaskError(ControllerError):

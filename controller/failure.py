@@ -19,7 +19,15 @@ _LOST = (RayActorError, ObjectLostError, ReplicaUnavailableError)
 _STATUS = {"busy": 429, "replica_died": 503, "unavailable": 503, "input_lost": 503, "cancelled": 499}
 """The HTTP status of failures that are no errors of this project's own."""
 
-_PATIENCE_S = {"busy": 2, "replica_died": 5, "unavailable": 10, "no_expert": 10, "input_lost": 2, "store": 5}
+_PATIENCE_S = {
+    "busy": 2,
+    "replica_died": 5,
+    "unavailable": 10,
+    "no_expert": 10,
+    "input_lost": 2,
+    "store": 5,
+    "too_many_runs": 2,
+}
 """Failures after which the same request may succeed, and after how many seconds it is worth a try."""
 
 

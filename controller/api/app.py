@@ -12,13 +12,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from controller.api import files, health, ids, jarvis, runs
-from controller.api.body import explained
+from controller.api.body import explained, no_json
 from controller.api.guard import LOCAL_ORIGIN, Guard, envelope, kind
 from controller.api.mcp import Door
+from controller.api.recent import Recent
 from controller.controller import Controller
 from controller.errors import RequestError
 from controller.failure import failure, patience, root, status
 from controller.outcome import Artifact
+from controller.registry import Runs
 from model_catalog.errors import HuggingGPTError
 
 _CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -35,6 +37,10 @@ class Store(Protocol):
     async def finish(self, ticket: str, name: str) -> Artifact: ...  # noqa: D102
     async def abort(self, ticket: str) -> None: ...  # noqa: D102
     async def stat(self, path: str) -> Artifact: ...  # noqa: D102
+    async def find(self, number: str) -> tuple[Artifact, float]: ...  # noqa: D102
+    async def listed(  # noqa: D102
+        self, limit: int, after: str = "", newest: bool = True
+    ) -> tuple[list[tuple[Artifact, float]], bool]: ...
     async def read(self, path: str, start: int, size: int) -> bytes: ...  # noqa: D102
     async def remove(self, path: str) -> None: ...  # noqa: D102
     async def location(self) -> str: ...  # noqa: D102
@@ -61,6 +67,8 @@ def build(backend: Backend, proxied: bool = False) -> FastAPI:
     app.state.backend = backend
     app.router.routes += [Route(path, Door(backend)) for path in ("/mcp", "/mcp/")]
     app.state.proxied = proxied
+    app.state.runs = Runs()
+    app.state.recent = Recent()
     for door in (health, jarvis, runs, files):  # files last: it takes every other path
         app.include_router(door.router)
     app.add_exception_handler(Exception, _unexpected)
@@ -80,7 +88,7 @@ def build(backend: Backend, proxied: bool = False) -> FastAPI:
         allow_origin_regex=LOCAL_ORIGIN,
         allow_methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
         allow_headers=["*"],
-        expose_headers=["content-range", "accept-ranges", "content-length", "x-request-id"],
+        expose_headers=["content-range", "accept-ranges", "content-length", "x-request-id", "location"],
     )
     app.add_middleware(ids.RequestIds, proxied=proxied)
     return app
@@ -98,7 +106,10 @@ async def _known(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     """What FastAPI says of a body or a parameter of the wrong form."""
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    return JSONResponse(envelope(explained(error.errors()[0])), RequestError.status)
+    fault = error.errors()[0]
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    known = no_json() if fault["loc"] == ("body",) and sent != "application/json" else explained(fault)
+    return JSONResponse(envelope(known), RequestError.status)
 
 
 async def _http(request: Request, error: Exception) -> Response:

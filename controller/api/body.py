@@ -10,6 +10,7 @@ from controller.errors import RequestError
 
 if TYPE_CHECKING:
     from controller.api.app import Backend
+    from controller.api.recent import Recent
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -17,6 +18,11 @@ _M = TypeVar("_M", bound=BaseModel)
 def backend(request: Request) -> "Backend":
     """What the application serves."""
     return cast("Backend", request.app.state.backend)
+
+
+def recent(request: Request) -> "Recent":
+    """The files that came inside requests lately."""
+    return cast("Recent", request.app.state.recent)
 
 
 async def read(request: Request, model: type[_M]) -> _M:
@@ -28,11 +34,35 @@ async def read(request: Request, model: type[_M]) -> _M:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise RequestError("Send the body as JSON, with the header Content-Type: application/json.")
+        raise no_json()
     try:
         return model.model_validate_json(await request.body())
     except ValidationError as error:
         raise explained(error.errors(include_input=False, include_url=False)[0]) from None
+
+
+def declared(model: type[BaseModel]) -> dict[str, Any]:
+    """What the OpenAPI document says of a body that ``read`` reads, as a route's ``openapi_extra``."""
+    schema = model.model_json_schema()
+    parts = schema.pop("$defs", {})
+    whole = _inlined(schema, parts)
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": whole}}}}
+
+
+def _inlined(schema: Any, parts: Mapping[str, Any]) -> Any:
+    """A schema with what it refers to in place; one that refers to itself has no end."""
+    if isinstance(schema, list):
+        return [_inlined(item, parts) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(parts[schema["$ref"].rpartition("/")[2]], parts)
+    return {name: _inlined(value, parts) for name, value in schema.items()}
+
+
+def no_json() -> RequestError:
+    """What a request is told whose body is not said to be JSON."""
+    return RequestError("Send the body as JSON, with the header Content-Type: application/json.")
 
 
 def explained(fault: Mapping[str, Any]) -> RequestError:

@@ -8,9 +8,7 @@ import httpx2
 import pytest
 
 from controller.api.guard import kind
-from controller.api.runs import _sse
 from controller.events import EVENT, Event
-from controller.outcome import Status
 from controller.planner import Reply
 from controller.request import MAX_MESSAGES
 from controller.selector import Fleet
@@ -23,7 +21,7 @@ from tests.deployments.samples import PICTURES
 from tests.support.brains import FakeResponder
 from tests.support.dispatching import ONE
 from tests.support.fakes import FakeCluster, answers, died, wrapped
-from tests.support.stage import ASKED, EDGES, FAULTY, Stage
+from tests.support.stage import EDGES, FAULTY, Stage
 
 PNG = PICTURES["image/png"]
 
@@ -293,17 +291,6 @@ async def test_the_experts_are_listed() -> None:
     stage.cluster.fleet = Fleet(frozenset({"test/a"}))
     async with doors(stage) as http:
         assert (await http.get("/v1/experts")).json() == {"object": "list", "data": [{"model": "test/a"}]}
-
-
-async def test_a_client_that_goes_away_in_a_stream_cancels_the_run() -> None:
-    stage = Stage(ONE, cluster=FakeCluster())
-    stream = _sse(stage.controller.run(ASKED))
-    assert b"run.created" in await anext(stream)
-    while b"task.started" not in await anext(stream):
-        pass
-    await stream.aclose()  # type: ignore[attr-defined]
-    assert stage.cluster.calls[0].response.cancelled
-    assert [outcome.status for outcome in stage.meter.tasks] == [Status.CANCELLED]
 
 
 @pytest.mark.parametrize("door", ["/v1/runs", "/hugginggpt"])

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from controller.controller import Controller
-from controller.errors import NoExpertError, PlanError, TooManyTasksError, UnfitModelError
+from controller.errors import AttachmentError, NoExpertError, PlanError, TooManyTasksError, UnfitModelError
 from controller.events import Event, PlanDone, RunCreated, RunDone, TaskChosen
 from controller.outcome import Status
 from controller.plan import Plan
@@ -140,11 +140,8 @@ async def test_a_plan_over_the_limit_is_refused() -> None:
 
 async def test_a_file_that_is_not_here_refuses_the_plan_whatever_the_brain() -> None:
     stage = Stage(streamed=True)
-    events: list[Event] = []
-    with pytest.raises(Exception, match="no file"):
-        async for event in stage.controller.run(Request(plan=(*ONE, EDGES))):
-            events.append(event)
-    assert events[-1].type == "run.failed"
+    with pytest.raises(AttachmentError, match="no file"):
+        await _run(stage.controller, *ONE, EDGES)
     assert stage.cluster.calls == []
 
 
