@@ -38,11 +38,11 @@ async def run_task(
 
     """
     args = tools.read(row, given)
-    named = {name: args.pop(name) for name in ("model", "want") if name in args}
+    named: dict[str, Any] = {name: args.pop(name) for name in ("model", "want") if name in args}
     async with media.lent(backend) as lent:
-        args = {name: await _literal(lent, row, name, value) for name, value in args.items()}
-        plan = ({"task": row.name, "id": 0, "args": args, **named},)
-        done = await _run(backend, Conversation(plan=plan), request, progress)
+        taken = {name: await _literal(lent, row, name, value) for name, value in args.items()}
+        raw: dict[str, Any] = {"task": row.name, "id": 0, "args": taken, **named}
+        done = await _run(backend, Conversation(plan=(raw,)), request, progress)
     return await results.of_task(backend, done.outcomes[0], request)
 
 

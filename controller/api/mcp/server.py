@@ -18,9 +18,11 @@ from mcp_types import (
     ReadResourceRequestParams,
     ReadResourceResult,
 )
+from starlette.requests import Request
 
 from controller.api.mcp import resources, tools
 from controller.api.mcp.calls import ask, run_task
+from controller.api.mcp.cancelling import SESSION, Running
 from controller.api.mcp.progress import Progress
 from controller.api.mcp.results import refused
 from controller.failure import failure, root
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("ray.serve")
 
-_Context = ServerRequestContext[Any, Any]
+_Context = ServerRequestContext[Any, Request]
 
 _INSTRUCTIONS = """\
 Expert models for text, pictures, sound and video. Each task has a tool of its own; the tool `ask` takes a \
@@ -39,14 +41,22 @@ request in plain words that may need several of them, plans it, runs it and answ
 path or URL of a file on this server, as results name them, or as a data: URL."""
 
 
-def server(backend: "Backend") -> "Server[dict[str, Any]]":
-    """An MCP server over the controller; its tools are looked up for every request."""
+def server(backend: "Backend", running: Running) -> "Server[dict[str, Any]]":
+    """An MCP server over the controller; its tools are looked up for every request.
+
+    Args:
+        backend: what the doors lead to.
+        running: where calls are noted, so that they can be cancelled.
+
+    """
 
     async def list_tools(context: _Context, params: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=tools.listed(backend.controller))
 
     async def call_tool(context: _Context, params: CallToolRequestParams) -> CallToolResult:
-        return await _call(backend, context, params)
+        with running.noted(_http(context).headers.get(SESSION), context.request_id) as scope, scope:
+            return await _call(backend, context, params)
+        return refused("The call was cancelled.")
 
     async def list_resources(context: _Context, params: PaginatedRequestParams | None) -> ListResourcesResult:
         return ListResourcesResult(resources=[])  # a file's name is its key, so none is listed
@@ -54,7 +64,7 @@ def server(backend: "Backend") -> "Server[dict[str, Any]]":
     async def templates(
         context: _Context, params: PaginatedRequestParams | None
     ) -> ListResourceTemplatesResult:
-        return ListResourceTemplatesResult(resource_templates=resources.templates(context.request))
+        return ListResourceTemplatesResult(resource_templates=resources.templates(_http(context)))
 
     async def read_resource(context: _Context, params: ReadResourceRequestParams) -> ReadResourceResult:
         return await _read(backend, context, params)
@@ -81,6 +91,12 @@ def _version() -> str:
         return ""
 
 
+def _http(context: _Context) -> Request:
+    """The HTTP request that brought a message."""
+    assert context.request is not None, "every message comes by HTTP"  # noqa: S101
+    return context.request
+
+
 async def _call(backend: "Backend", context: _Context, params: CallToolRequestParams) -> CallToolResult:
     """Run a tool; what goes wrong is told to the model that called it, as MCP asks.
 
@@ -95,8 +111,8 @@ async def _call(backend: "Backend", context: _Context, params: CallToolRequestPa
     arguments = params.arguments or {}
     try:
         if row is None:
-            return await ask(backend, arguments, context.request, progress)
-        return await run_task(backend, row, arguments, context.request, progress)
+            return await ask(backend, arguments, _http(context), progress)
+        return await run_task(backend, row, arguments, _http(context), progress)
     except Exception as error:
         if not isinstance(root(error), HuggingGPTError):
             logger.exception("the tool %s met an unexpected error", params.name)
@@ -113,7 +129,7 @@ async def _read(
 
     """
     try:
-        return await resources.read(backend, params.uri, context.request)
+        return await resources.read(backend, params.uri, _http(context))
     except Exception as error:
         if not isinstance(root(error), HuggingGPTError):
             logger.exception("a resource could not be read")
