@@ -247,10 +247,8 @@ def _work(card: ModelCard, facts: Facts | None, width: int) -> tuple[int, int, s
     params = guess.params(card, facts.weights if facts is not None else None)
     if facts is not None and facts.activations is not None:
         return facts.activations, card.batch_size * facts.cache * facts.tokens, facts.traced
-    activations, cache = guess.work(card, params, width)
-    if facts is not None and facts.cache:
-        cache = card.batch_size * facts.cache * facts.tokens
-    return activations, cache, "activations guessed from task and size"
+    told = facts.traced if facts is not None else ""
+    return *guess.work(card, params, width), told or "activations guessed from task and size"
 
 
 def _margin(need: int) -> int:

@@ -32,7 +32,7 @@ _RENAMED = {
 }
 """Classes of transformers that old pipelines name, and what they need today."""
 
-_WHOLE = frozenset({"AutoencoderKLWan"})
+WHOLE = frozenset({"AutoencoderKLWan"})
 """Classes that lose too much in half precision; pipelines cast what passes through them."""
 
 _PLAIN = ("model", "diffusion_pytorch_model")
@@ -185,7 +185,7 @@ class DiffusionRunner(NeuralRunner):
                 model = load_model(
                     cls,
                     folder,
-                    dtype=torch.float32 if cls.__name__ in _WHOLE else self.dtype,
+                    dtype=torch.float32 if cls.__name__ in WHOLE else self.dtype,
                     spare=self.card.spare_weights,
                     task=self.card.tasks[0],
                     **({"variant": variant} if variant else {}),

@@ -46,24 +46,23 @@ def _counted(entries: Iterable[Mapping[str, Any]]) -> Counter[str]:
     return found
 
 
-def of_folder(folder: Path, chosen: Selection) -> Counter[str]:
-    """The numbers of a folder's chosen weights by type.
+def of_folder(folder: Path, chosen: Selection) -> dict[str, Counter[str]]:
+    """The numbers of a folder's chosen weights by type, by file.
 
     Raises:
         ExpertError: one is no file of safetensors.
 
     """
-    found: Counter[str] = Counter()
-    for name in chosen.files:
-        if name.endswith(".safetensors"):
-            found += of_file(folder / name)
-    return found + _pickled(chosen, {name: (folder / name).stat().st_size for name in chosen.files})
+    found = {name: of_file(folder / name) for name in _headed(chosen)}
+    return found | _pickled(
+        chosen, {name: (folder / name).stat().st_size for name in chosen.pickles.values()}
+    )
 
 
 def of_hub(
     model: str, commit: str, chosen: Selection, sizes: Mapping[str, int], token: str | bool
-) -> Counter[str]:
-    """The numbers of the chosen weights of a model of the Hub by type.
+) -> dict[str, Counter[str]]:
+    """The numbers of the chosen weights of a model of the Hub by type, by file.
 
     Args:
         model: ``owner/name``.
@@ -80,25 +79,26 @@ def of_hub(
     from huggingface_hub.errors import SafetensorsParsingError
 
     api = HfApi(token=token)
-    found: Counter[str] = Counter()
-    for name in chosen.files:
-        if not name.endswith(".safetensors"):
-            continue
+    found: dict[str, Counter[str]] = {}
+    for name in _headed(chosen):
         try:
             told = api.parse_safetensors_file_metadata(model, name, revision=commit)
         except SafetensorsParsingError as error:
             raise ExpertError(
                 f"{name} of {model} is no file of safetensors; choose another model."
             ) from error
-        for tensor in told.tensors.values():
-            found[tensor.dtype] += math.prod(tensor.shape)
-    return found + _pickled(chosen, sizes)
+        found[name] = _counted({"dtype": one.dtype, "shape": one.shape} for one in told.tensors.values())
+    return found | _pickled(chosen, sizes)
 
 
-def _pickled(chosen: Selection, sizes: Mapping[str, int]) -> Counter[str]:
+def _headed(chosen: Selection) -> list[str]:
+    return [name for name in chosen.files if name.endswith(".safetensors")]
+
+
+def _pickled(chosen: Selection, sizes: Mapping[str, int]) -> dict[str, Counter[str]]:
     """The numbers of pickles, which have no header: by their size."""
-    found: Counter[str] = Counter()
+    found = {}
     for name in chosen.pickles.values():
         half = any(f".{variant}." in name for variant in VARIANTS[:2])
-        found["F16" if half else FULL] += sizes.get(name, 0) // (2 if half else 4)
+        found[name] = Counter({"F16" if half else FULL: sizes.get(name, 0) // (2 if half else 4)})
     return found

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from deployments.runners.routing import runner_of
-from deployments.sizing.rehearsal import (
+from deployments.sizing.stage import (
     Unrehearsed,
     Work,
     built,
@@ -82,6 +82,9 @@ AUTOS: Mapping[str, tuple[str, ...]] = {
 _MANY_ROWS = frozenset({"zero-shot-classification", "question-answering"})
 """Runners that make several rows of one text: one for each label, or each part."""
 
+_WHOLE_PASS = frozenset({"text-classification", "zero-shot-classification", "embedding"})
+"""Runners that ask models with a decoder for one pass, in which nothing is written."""
+
 
 def work(card: ModelCard, folder: Path, dtype: Any) -> Work:
     """What the largest call of a card's model holds.
@@ -103,24 +106,24 @@ def work(card: ModelCard, folder: Path, dtype: Any) -> Work:
         del config.quantization_config  # its kernels are for a GPU; they hold no more than plain ones
     rehearsal = _Rehearsal(card, runner, folder, config)
     given = rehearsal.processed()  # by real processors, so before the stage is entered
-    model = built(lambda: _model(runner, config), dtype)
+    model = built(lambda: _model(runner, config, dtype), dtype)
     with stage():
         return rehearsal.run(entered(model), given)
 
 
-def _model(runner: str, config: Any) -> Any:
+def _model(runner: str, config: Any, dtype: Any) -> Any:
     import transformers
 
     for name in AUTOS.get(runner, ()):
         auto = getattr(transformers, name)
         encoder = name == "AutoModelForTextEncoding"  # where a decoder would stand idle
         if type(config) in auto._model_mapping and not (encoder and not config.is_encoder_decoder):
-            return auto.from_config(config, trust_remote_code=False)
+            return auto.from_config(config, dtype=dtype, trust_remote_code=False)
     named = (getattr(config, "architectures", None) or [""])[0]
     cls = getattr(transformers, named, None)
     if cls is None or not hasattr(cls, "_from_config"):
         raise Unrehearsed(f"transformers has no {named or config.model_type}")
-    return cls._from_config(config)
+    return cls._from_config(config, dtype=dtype)
 
 
 class _Rehearsal:
@@ -144,9 +147,8 @@ class _Rehearsal:
             return Work(held, numbers=count)
         if self.runner == "image-text-to-text" and hasattr(model, "get_image_features"):
             return self._seen(model, media, count)
-        if "decoder_input_ids" in takes and "labels" in takes and hasattr(model, "get_encoder"):
-            if self.runner not in ("text-classification", "zero-shot-classification", "embedding"):
-                return self._translated(model, media, count)
+        if "decoder_input_ids" in takes and self.runner not in _WHOLE_PASS:
+            return self._translated(model, media, count)
         inputs = {**self._words(takes, bool(media)), **media}
         inputs = {name: value for name, value in inputs.items() if name in takes}
         held, _ = peak(model, lambda: model(**inputs))

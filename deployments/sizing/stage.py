@@ -51,8 +51,13 @@ def built(make: Callable[[], Any], dtype: Any) -> Any:
     """
     from transformers.initialization import no_init_weights
 
-    with torch.device("meta"), no_init_weights():
-        return make().to(dtype).eval()
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device("meta"), no_init_weights():
+            return make().eval()
+    finally:
+        torch.set_default_dtype(usual)
 
 
 def entered(model: Any) -> Any:
