@@ -6,6 +6,7 @@ HuggingGPTError                (model_catalog.errors)
     │   └── TooLargeError 413  too_large             bytes, pixels, seconds or frames over a limit
     ├── InputError        422  invalid_input         an expert cannot use what a task gave it
     ├── ExpertError       502  expert_failed         an expert failed on a good input
+    │   └── UncheckedError 502 unchecked             it cannot be told here whether a model can be loaded
     ├── StoppedError      499  stopped               the call was cancelled while it ran
     ├── NotFoundError     404  not_found             no artifact under that path
     └── FleetError        503  fleet                 an expert cannot be deployed here
@@ -46,6 +47,12 @@ class ExpertError(DeploymentError):
 
     code = "expert_failed"
     status = 502
+
+
+class UncheckedError(ExpertError):
+    """It cannot be told here whether a model can be loaded."""
+
+    code = "unchecked"
 
 
 class StoppedError(DeploymentError):

@@ -32,6 +32,11 @@ _WORD = re.compile(r"\w{1,60}")
 _SHARD = re.compile(r"[\w.-]{1,200}\.(safetensors|bin)")
 
 
+def is_data(name: str) -> bool:
+    """Whether a file is a vocabulary, a tokenizer or an index of weights: data, which no loader obeys."""
+    return _DATA.fullmatch(PurePosixPath(name).name) is not None
+
+
 def vet(folder: Path, names: Iterable[str] | None = None, model: str = "") -> None:
     """Refuse a model folder whose JSON files could make a loader fetch or run code.
 
@@ -64,7 +69,7 @@ def vet_file(path: Path, name: str) -> None:
         ExpertError: it could make a loader fetch or run code, or is no sound JSON.
 
     """
-    data = _DATA.fullmatch(PurePosixPath(name).name) is not None
+    data = is_data(name)
     content = _read(path, name, MAX_DATA if data else MAX_CONFIG)
     if data:
         if ".index" in name:

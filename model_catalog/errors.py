@@ -6,6 +6,7 @@ HuggingGPTError                500  internal
     ├── UnknownModelError      404  unknown_model
     ├── InvalidCardError       500  invalid_card
     ├── HubError               503  hub
+    │   └── GatedModelError    403  gated
     ├── UnsizedError           503  unsized
     └── ProfileError           500  profile
 """
@@ -63,6 +64,13 @@ class HubError(CatalogError):
 
     code = "hub"
     status = 503
+
+
+class GatedModelError(HubError):
+    """A model whose files the Hub gives only to those who accepted its terms."""
+
+    code = "gated"
+    status = 403
 
 
 class UnsizedError(CatalogError):

@@ -11,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from model_catalog.errors import HubError, UnknownModelError
+from model_catalog.errors import GatedModelError, HubError, UnknownModelError
 
 OFFICIAL = "https://huggingface.co"
 
@@ -118,6 +119,27 @@ class Told(BaseModel):
             raise HubError(f"The Hub's answer cannot be read ({field}); look at HF_ENDPOINT.") from None
 
 
+class _File(BaseModel):
+    """A file of a repository."""
+
+    rfilename: str
+    size: int | None = Field(default=None, ge=0)
+
+
+class Files(BaseModel):
+    """The files of a model at one commit."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    commit: str = Field(alias="sha", pattern=r"^[0-9a-f]{40}$")
+    siblings: tuple[_File, ...] = ()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file, by its name; files outside the repository's folder are left out."""
+        return {file.rfilename: file.size or 0 for file in self.siblings if _inside(file.rfilename)}
+
+
 class Hub:
     """Asks the Hub; any number of threads may share one.
 
@@ -163,7 +185,7 @@ class Hub:
         count = 0
         while url is not None and count < limit:
             response = self._get(url, asked, f"the models of {task}")
-            page = response.json()
+            page = _json(response)
             if not isinstance(page, list):
                 raise HubError("The Hub's answer is no list of models; look at HF_ENDPOINT.")
             for entry in page[: limit - count]:
@@ -183,7 +205,35 @@ class Hub:
         path = f"{self.address}/api/models/{quote(model)}"
         if revision is not None:
             path += f"/revision/{quote(revision, safe='')}"
-        return Told.read(self._get(path, [("expand", name) for name in _ASKED], model).json())
+        return Told.read(_json(self._get(path, [("expand", name) for name in _ASKED], model)))
+
+    def files(self, model: str, revision: str | None = None) -> "Files":
+        """The files of a model at one commit: that of its main branch, or of the revision.
+
+        Raises:
+            UnknownModelError: it has none of that name, or does not show it to us.
+            HubError: the Hub cannot be asked.
+
+        """
+        path = f"{self.address}/api/models/{quote(model)}/revision/{quote(revision or 'main', safe='')}"
+        told = _json(self._get(path, [("blobs", "true")], model))
+        try:
+            return Files.model_validate(told)
+        except ValidationError:
+            raise HubError(
+                f"The Hub's list of files of {model} cannot be read; look at HF_ENDPOINT."
+            ) from None
+
+    def read(self, model: str, commit: str, name: str) -> bytes:
+        """A small file of a model.
+
+        Raises:
+            GatedModelError: its terms are not accepted.
+            HubError: the Hub cannot be asked, or does not have it.
+
+        """
+        url = f"{self.address}/{quote(model)}/resolve/{quote(commit)}/{quote(name)}"
+        return bytes(self._get(url, None, model).content)
 
     # Asking --------------------------------------------------------------------------------------------
 
@@ -199,13 +249,17 @@ class Hub:
     def _get(self, url: str, params: Params | None, what: str) -> Any:
         """The answer to a question, asked again where that may help."""
         from huggingface_hub import errors
+        from huggingface_hub.utils import hf_raise_for_status
 
         for attempt in range(1, TRIES + 1):
             self._wait()
             answer, why = self._asked(url, params)
             if answer is not None and answer.status_code not in _AGAIN:
                 try:
-                    return _checked(answer)
+                    hf_raise_for_status(answer)
+                    return answer
+                except errors.GatedRepoError:
+                    raise GatedModelError(self._gated(what)) from None
                 except errors.RepositoryNotFoundError:
                     read = "may not read it" if self._token else "is needed to read it"
                     raise UnknownModelError(
@@ -243,6 +297,17 @@ class Hub:
                 f"The Hub cannot be asked at {self.address}: {error}; look at HF_ENDPOINT."
             ) from None
         return answer, f"answers with an error ({answer.status_code})"
+
+    def _gated(self, model: str) -> str:
+        if self._token:
+            return (
+                f"{model} is gated, and the token's account has no access yet; accept its terms on its page "
+                "at the Hub with that account."
+            )
+        return (
+            f"{model} is gated; accept its terms on its page at the Hub, and set HUGGINGFACE_ACCESS_TOKEN to "
+            "your token."
+        )
 
     def _refused(self, status: int, what: str) -> str:
         if status == 401:
@@ -282,15 +347,11 @@ class Hub:
         self._note(f"The Hub {why}; the next question in {seconds:.0f} s.")
 
 
-def _checked(answer: Any) -> Any:
-    from huggingface_hub.utils import hf_raise_for_status
-
-    hf_raise_for_status(answer)
+def _json(answer: Any) -> Any:
     try:
-        answer.json()
+        return answer.json()
     except ValueError:
         raise HubError("The Hub's answer is no JSON; look at HF_ENDPOINT.") from None
-    return answer
 
 
 def _wished(headers: Mapping[str, str]) -> float | None:
@@ -300,6 +361,11 @@ def _wished(headers: Mapping[str, str]) -> float | None:
         return float(after)
     reset = _RESET.search(headers.get("ratelimit", ""))
     return float(reset.group(1)) if reset else None
+
+
+def _inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def _closed(address: str) -> bool:

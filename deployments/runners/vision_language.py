@@ -207,10 +207,12 @@ class OrChat(NeuralRunner):
 
     Attributes:
         kinds: types of models that it runs itself.
+        chat: the runner of those that chat.
 
     """
 
     kinds: ClassVar[frozenset[str]]
+    chat: ClassVar[type[VisionLanguage]] = VisionLanguage
     _chat: VisionLanguage | None = None
 
     def open(self) -> None:
@@ -219,7 +221,7 @@ class OrChat(NeuralRunner):
         if found in self.kinds:
             self.open_own(found)
             return
-        chat = VisionLanguage()
+        chat = self.chat()
         # The same card, folder and device, and one and the same event that stops a call.
         vars(chat).update(vars(self))
         chat.open()
