@@ -75,12 +75,16 @@ def _network(folder: Path, dtype: Any) -> Any:
     named = config.get("_class_name") or (config.get("architectures") or [""])[0]
     for library in (diffusers, transformers):
         cls: Any = getattr(library, str(named), None)
-        if isinstance(cls, type) and issubclass(cls, diffusers.ModelMixin):
+        if _is(cls, diffusers.ModelMixin):
             return built(partial(cls.from_config, config), dtype)
-        if isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel):
+        if _is(cls, transformers.PreTrainedModel):
             config = cls.config_class.from_pretrained(folder, local_files_only=True)
             return built(partial(cls._from_config, config, dtype=dtype), dtype)
     raise Unrehearsed(f"the installed libraries have no {named}")
+
+
+def _is(cls: Any, kind: type) -> bool:
+    return isinstance(cls, type) and issubclass(cls, kind)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -100,8 +104,8 @@ class _Plan:
         """Take the networks by name, and how often guidance has a picture denoised at each step."""
         self.parts, self.batch = parts, card.batch_size
         self.rows = guided * card.batch_size
-        self.denoiser: Any = parts.get("unet") or parts.get("transformer")
-        self.decoder = parts["vae"]
+        self.denoiser: Any = parts.get("unet") or parts["transformer"]
+        self.decoder: Any = parts["vae"]
         blocks = self.decoder.config.get("block_out_channels") or ()
         self.scale = 2 ** (len(blocks) - 1) if blocks else _SCALE
         told = [card.defaults.get(name, "") for name in ("height", "width")]
@@ -117,7 +121,7 @@ class _Plan:
             if name.startswith("text_encoder"):
                 longest = getattr(part.config, "max_position_embeddings", None) or _LONGEST_WORDS
                 words = ones(self.batch, min(longest, _LONGEST_WORDS))
-                held.append(peak(part, lambda part=part, words=words: part(input_ids=words))[0])
+                held.append(peak(part, partial(part, input_ids=words))[0])
         return max(held)
 
     def denoised(self) -> int:
