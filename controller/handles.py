@@ -261,6 +261,19 @@ class ServeStore:
         artifact: Artifact = await _answer(self._handle.stat.remote(path))
         return artifact
 
+    async def find(self, number: str) -> tuple[Artifact, float]:
+        """The stored file with that id, and when it was stored."""
+        found: tuple[Artifact, float] = await _answer(self._handle.find.remote(number))
+        return found
+
+    async def listed(
+        self, limit: int, after: str = "", newest: bool = True
+    ) -> tuple[list[tuple[Artifact, float]], bool]:
+        """Stored files with their times, and whether there are more."""
+        page: tuple[list[tuple[Artifact, float]], bool]
+        page = await _answer(self._handle.listed.remote(limit, after, newest))
+        return page
+
     async def read(self, path: str, start: int, size: int) -> bytes:
         """A piece of a file."""
         data: bytes = await _answer(self._handle.read.remote(path, start, size))

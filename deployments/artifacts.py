@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import secrets
+from contextlib import suppress
 from importlib.resources import files as package_files
 from pathlib import Path
 
@@ -27,6 +28,7 @@ CHUNK = 1 << 20
 
 _FOLDERS = {Modality.IMAGE: "images", Modality.AUDIO: "audios", Modality.VIDEO: "videos"}
 _STORED = re.compile(r"/(images|audios|videos|files)/([0-9a-f]{32}\.[a-z0-9]{1,5})")
+_NUMBER = re.compile(r"[0-9a-f]{32}")
 _EXAMPLE = re.compile(r"/examples/([a-z0-9]{1,40}\.(?:png|jpg|wav))")
 
 
@@ -93,6 +95,47 @@ class Artifacts:
         """
         file = self._file(path)
         return await asyncio.to_thread(lambda: _artifact(path, _kind(file), file.stat().st_size))
+
+    async def find(self, number: str) -> tuple[Artifact, float]:
+        """The stored file with that id, and when it was stored, in seconds since the epoch.
+
+        Raises:
+            NotFoundError: there is no such file.
+
+        """
+        if _NUMBER.fullmatch(number):
+            for file in await asyncio.to_thread(lambda: list(self._root.glob(f"*/{number}.*"))):
+                if _STORED.fullmatch(path := f"/{file.parent.name}/{file.name}"):
+                    return await asyncio.to_thread(_dated, path, file)
+        raise NotFoundError(f"There is no file {number[:80]!r} here; upload it with POST /v1/files.")
+
+    async def listed(
+        self, limit: int, after: str = "", newest: bool = True
+    ) -> tuple[list[tuple[Artifact, float]], bool]:
+        """Stored files with the time each was stored, in that order, and whether there are more.
+
+        Args:
+            limit: the most files.
+            after: the id of the file they come after; empty for the first ones.
+            newest: whether the newest comes first.
+
+        """
+        return await asyncio.to_thread(self._listed, limit, after, newest)
+
+    def _listed(self, limit: int, after: str, newest: bool) -> tuple[list[tuple[Artifact, float]], bool]:
+        times: dict[Path, float] = {}
+        for folder in (*_FOLDERS.values(), "files"):
+            for file in (self._root / folder).iterdir():
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    times[file] = file.stat().st_mtime
+        files = sorted(times, key=lambda file: (times[file], file.name), reverse=newest)
+        start = next((place + 1 for place, file in enumerate(files) if file.stem == after), 0)
+        page = files[start : start + limit]
+        found = []
+        for file in page:
+            with suppress(FileNotFoundError):
+                found.append(_dated(f"/{file.parent.name}/{file.name}", file))
+        return found, len(files) > start + limit
 
     async def read(self, path: str, start: int, size: int) -> bytes:
         """At most ``CHUNK`` bytes of a file from ``start`` on.
@@ -195,6 +238,11 @@ class Artifacts:
 
 def _artifact(path: str, kind: str, size: int) -> Artifact:
     return Artifact(path=path, modality=modality_of(kind), media_type=kind, size=size)
+
+
+def _dated(path: str, file: Path) -> tuple[Artifact, float]:
+    told = file.stat()
+    return _artifact(path, _kind(file), told.st_size), told.st_mtime
 
 
 def _kind(file: Path) -> str:

@@ -1,7 +1,7 @@
 """Request ids: every answer carries one, in ``x-request-id``; a sane one of the client's own is kept.
 
-Behind Ray Serve its proxy gives and tells the ids, and Serve's log lines hold them; here they are only checked
-then, so that no answer has the header twice.
+Behind Ray Serve its proxy gives and tells the ids, and Serve's log lines hold them; then nothing is told
+here, so that no answer has the header twice.
 """
 
 import re
