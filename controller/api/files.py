@@ -3,20 +3,22 @@
 import re
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from controller.api.body import backend
+from controller.api.openai.schema import ERRORS
 from controller.errors import RequestError
 from controller.outcome import Artifact
 from model_catalog.tasks import Modality
 
-router = APIRouter(tags=["files"])
+router = APIRouter(tags=["files"], responses=ERRORS)
 
 CHUNK = 1 << 20
 """Bytes that are in this process at a time for each file under way."""
@@ -25,8 +27,41 @@ _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _INLINE = frozenset({Modality.IMAGE, Modality.AUDIO, Modality.VIDEO})
 
 
-@router.post("/v1/files")
-async def upload(request: Request) -> dict[str, Any]:
+class UploadedFile(BaseModel):
+    """A stored file, in OpenAI's form; ``url`` and ``path`` are what messages and plans name it by."""
+
+    id: str
+    object: Literal["file"] = "file"
+    bytes: int
+    created_at: int
+    filename: str | None
+    purpose: str
+    url: str
+    path: str
+    media_type: str
+
+
+_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "purpose": {"type": "string"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/v1/files", openapi_extra=_FORM)
+async def upload(request: Request) -> UploadedFile:
     """Store a file, sent in the field ``file``; name its ``url`` in a message."""
     try:
         form = await request.form(max_files=1, max_fields=8)
@@ -47,17 +82,16 @@ async def upload(request: Request) -> dict[str, Any]:
         raise
     finally:
         await form.close()
-    return {
-        "id": f"file-{artifact.path.rpartition('/')[2].partition('.')[0]}",
-        "object": "file",
-        "bytes": artifact.size,
-        "created_at": int(time.time()),
-        "filename": file.filename,
-        "purpose": form.get("purpose") or "user_data",
-        "url": f"{request.base_url}{artifact.path[1:]}",
-        "path": artifact.path,
-        "media_type": artifact.media_type,
-    }
+    return UploadedFile(
+        id=f"file-{artifact.path.rpartition('/')[2].partition('.')[0]}",
+        bytes=artifact.size,
+        created_at=int(time.time()),
+        filename=file.filename,
+        purpose=str(form.get("purpose") or "user_data"),
+        url=f"{request.base_url}{artifact.path[1:]}",
+        path=artifact.path,
+        media_type=artifact.media_type,
+    )
 
 
 @router.api_route("/{folder:path}/{name}", methods=["GET", "HEAD"], include_in_schema=False)

@@ -1,15 +1,39 @@
 """Health, readiness, and what runs."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from controller.api.body import backend
+from controller.api.openai.schema import ERRORS
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], responses=ERRORS)
+
+
+class Ready(BaseModel):
+    """Requests can be answered: by which brain, and which experts."""
+
+    status: Literal["ready"]
+    brain: str
+    experts: list[str]
+
+
+class Unready(BaseModel):
+    """Why requests cannot be answered yet."""
+
+    status: Literal["unready"]
+    reason: str
+
+
+class ExpertList(BaseModel):
+    """The experts of this cluster: model, tasks, and their state in Ray Serve."""
+
+    object: Literal["list"] = "list"
+    data: list[dict[str, Any]]
 
 
 @router.get("/")
@@ -29,7 +53,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok", "service": "hugginggpt"}
 
 
-@router.get("/readyz")
+@router.get("/readyz", response_model=Ready, responses={503: {"model": Unready}})
 async def readyz(request: Request) -> Response:
     """Whether requests can be answered: files can be stored, and an expert runs."""
     here = backend(request)
@@ -49,6 +73,6 @@ async def readyz(request: Request) -> Response:
 
 
 @router.get("/v1/experts")
-async def experts(request: Request) -> dict[str, Any]:
+async def experts(request: Request) -> ExpertList:
     """The experts of this cluster: model, tasks, and their state in Ray Serve."""
-    return {"object": "list", "data": await backend(request).controller.cluster.experts()}
+    return ExpertList(data=await backend(request).controller.cluster.experts())

@@ -6,13 +6,14 @@ request that needs no task is answered by ``{"message"}``.
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from controller import reference
-from controller.api.body import backend, read
+from controller.api.body import backend, declared, read
+from controller.api.openai.schema import ERRORS
 from controller.errors import ForbiddenError, RequestError
 from controller.events import RunDone
 from controller.outcome import Outcome, Status
@@ -21,7 +22,7 @@ from controller.request import MAX_MESSAGES, Message
 from controller.request import Request as Conversation
 from model_catalog.tasks import TASKS, Modality
 
-router = APIRouter(tags=["jarvis"])
+router = APIRouter(tags=["jarvis"], responses=ERRORS)
 
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
@@ -42,7 +43,38 @@ class JarvisRequest(BaseModel):
     api_endpoint: str | None = None
 
 
-@router.post("/tasks")
+class Said(BaseModel):
+    """An answer in words."""
+
+    message: str
+
+
+class PlannedTask(BaseModel):
+    """A task of a plan; ``dep`` is ``[-1]`` where it depends on nothing."""
+
+    task: str
+    id: int
+    dep: list[int]
+    args: dict[str, str]
+
+
+class RanTask(BaseModel):
+    """A task with its result and the model that made it, under JARVIS's own names."""
+
+    task: dict[str, Any]
+    result: Annotated[Any, Field(alias="inference result")]
+    choice: Annotated[dict[str, str] | Literal[""], Field(alias="choose model result")]
+
+
+_BODY = declared(JarvisRequest)
+
+
+def _answers(model: Any) -> dict[int | str, dict[str, Any]]:
+    """What a route answers, for its description; it is sent as it was made."""
+    return {200: {"model": model}}
+
+
+@router.post("/tasks", openapi_extra=_BODY, responses=_answers(list[PlannedTask] | Said))
 async def tasks(request: Request) -> Any:
     """The plan, without running it."""
     planned = await backend(request).controller.plan(await _conversation(request))
@@ -51,7 +83,7 @@ async def tasks(request: Request) -> Any:
     return planned.wire()
 
 
-@router.post("/results")
+@router.post("/results", openapi_extra=_BODY, responses=_answers(Said | dict[str, RanTask]))
 async def results(request: Request) -> Any:
     """Every task with its result and the model that made it, without an answer in words."""
     done = await _run(request)
@@ -60,10 +92,10 @@ async def results(request: Request) -> Any:
     return {str(outcome.id): _result(outcome, done.outcomes) for outcome in done.outcomes}
 
 
-@router.post("/hugginggpt")
-async def hugginggpt(request: Request) -> dict[str, str]:
+@router.post("/hugginggpt", openapi_extra=_BODY)
+async def hugginggpt(request: Request) -> Said:
     """The answer in words, which names the files made."""
-    return {"message": _tagless((await _run(request)).answer)}
+    return Said(message=_tagless((await _run(request)).answer))
 
 
 def _tagless(message: str) -> str:
