@@ -99,7 +99,7 @@ class _Fitting(NeuralRunner):
         self.opened.append(skeleton(auto, folder or self.folder, spare, self.card.tasks[0]))
         return self.opened[-1]
 
-    def weights(self, cls: Any, folder: Path) -> Any:
+    def network(self, cls: Any, folder: Path) -> Any:
         """As those of ``DiffusionRunner``."""
         try:
             return self.load_model(cls, folder)

@@ -65,7 +65,7 @@ class ControlledPainter(PictureRunner):
             raise ExpertError(
                 f"A {kind} cannot steer a {type(base).__name__}; give its card a base of its own family."
             )
-        net = self.weights(getattr(diffusers, kind), self.folder)
+        net = self.network(getattr(diffusers, kind), self.folder)
         _check_width(net, base)
         self.grey = kind == "T2IAdapter" and net.config.in_channels == 1
         self._modes = self._numbers(kind, net)

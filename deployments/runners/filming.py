@@ -170,7 +170,7 @@ class Filmmaker(DiffusionRunner):
             raise ExpertError(
                 f"A motion adapter cannot move a {kind}; give its card a Stable Diffusion as base."
             )
-        adapter = self.weights(diffusers.MotionAdapter, self.folder)
+        adapter = self.network(diffusers.MotionAdapter, self.folder)
         scheduler = diffusers.DDIMScheduler.from_config(base.scheduler.config, **_MOTION)
         return self.sibling(cls, base, motion_adapter=adapter, scheduler=scheduler)
 

@@ -166,11 +166,11 @@ class DiffusionRunner(NeuralRunner):
         cls = _component_class(library, named)
         place = folder / name if (folder / name).is_dir() else folder
         if issubclass(cls, diffusers.ModelMixin | transformers.PreTrainedModel):
-            return self.weights(cls, place)
+            return self.network(cls, place)
         with hushed():
             return self.load_processor(cls, place)
 
-    def weights(self, cls: Any, folder: Path) -> Any:
+    def network(self, cls: Any, folder: Path) -> Any:
         """A network of diffusers or transformers, checked, on the device.
 
         Raises:
