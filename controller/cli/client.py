@@ -85,14 +85,34 @@ class Client:
         found: list[dict[str, Any]] = self._field(self._request("GET", "/v1/experts"), "data")
         return found
 
+    def add(self, model: str) -> bool:
+        """Have the server take in a model that is on its machine; False where it cannot while it runs."""
+        return self._asked("POST", "/v1/experts", json={"model": model})
+
+    def remove(self, model: str) -> bool:
+        """Have the server forget a model; False where it cannot while it runs."""
+        return self._asked("DELETE", f"/v1/experts/{model}")
+
+    def _asked(self, method: str, path: str, **options: Any) -> bool:
+        """Ask for something that not every server can do; False where this one cannot."""
+        answer = self._sent(method, path, **options)
+        if answer.status_code in (404, 405):
+            return False
+        if answer.is_error:
+            raise _refused(answer)
+        return True
+
     def _request(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        try:
-            answer = self._http.request(method, path, **options)
-        except httpx2.HTTPError as error:
-            raise self._lost(error) from None
+        answer = self._sent(method, path, **options)
         if answer.is_error:
             raise _refused(answer)
         return answer
+
+    def _sent(self, method: str, path: str, **options: Any) -> httpx2.Response:
+        try:
+            return self._http.request(method, path, **options)
+        except httpx2.HTTPError as error:
+            raise self._lost(error) from None
 
     def _field(self, answer: httpx2.Response, name: str) -> Any:
         try:

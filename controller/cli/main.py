@@ -1,4 +1,4 @@
-"""The commands: up, ask, chat, plan, ps, down, deploy, undeploy.
+"""The commands: up, ask, chat, plan, ps, down, deploy, undeploy, and those of other modules.
 
 Imports that take long (Ray, the HTTP client) wait until a command needs them, so that ``plan`` is quick.
 """
@@ -17,6 +17,9 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from controller.cli.doctor import doctor
+from controller.cli.models import list_models, profiles, rm
+from controller.cli.pull import pull
 from controller.errors import ControllerError, PlanError, RequestError
 from controller.settings import Settings, load
 from model_catalog.errors import HuggingGPTError
@@ -29,6 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(catalog.app)
 
 Config = Annotated[Path | None, typer.Option("--config", help="A settings file (TOML).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -80,6 +84,8 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Serve until Ctrl-C."""
+    from controller.app import catalog
+    from controller.profile import absent
     from controller.server import announced, running, serving
 
     settings = load(config, host=host, port=port)
@@ -100,6 +106,8 @@ def up(
             for name, reason in server.failed.items():
                 console.print(f"{name} did not become ready: {reason}", style="yellow", markup=False)
             console.print(f"brain      {_brain(settings)}", markup=False)
+            for line in absent(settings, catalog(settings)):
+                console.print(line, style="yellow", markup=False, soft_wrap=True)
             console.print(
                 'Try: hugginggpt ask "Read the text in /examples/sign.png aloud"; Ctrl-C stops.', markup=False
             )
@@ -328,6 +336,13 @@ def undeploy(
         _print({"removed": removed})
     else:
         _console().print(f"Removed: {', '.join(removed)}", soft_wrap=True)
+
+
+app.command()(pull)
+app.command("list")(list_models)
+app.command()(rm)
+app.command()(profiles)
+app.command()(doctor)
 
 
 if os.environ.get("COLUMNS") is None and not sys.stdout.isatty():

@@ -1,0 +1,39 @@
+"""What the commands share: consoles, options, sizes in words."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+Config = Annotated[Path | None, typer.Option("--config", help="A settings file (TOML).", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Url = Annotated[str | None, typer.Option("--url", help="The server to use.", show_default=False)]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def console() -> Console:
+    """Standard output."""
+    return Console(highlight=False, emoji=False)
+
+
+def notes() -> Console:
+    """Standard error."""
+    return Console(stderr=True, highlight=False, emoji=False)
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output, unwrapped."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def size(count: int | None) -> str:
+    """Bytes in words, of powers of ten as disks are sold: ``1.6 GB``."""
+    if count is None:
+        return "?"
+    for unit, power in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= power:
+            return f"{count / power:.1f} {unit}" if count < 100 * power else f"{count / power:.0f} {unit}"
+    return f"{count} B"
