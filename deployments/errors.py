@@ -10,6 +10,7 @@ HuggingGPTError                (model_catalog.errors)
     ├── StoppedError      499  stopped               the call was cancelled while it ran
     ├── NotFoundError     404  not_found             no artifact under that path
     └── FleetError        503  fleet                 an expert cannot be deployed here
+        └── BusyError     503  busy                  there is no room for an expert in time
 """
 
 from model_catalog.errors import HuggingGPTError
@@ -74,3 +75,18 @@ class FleetError(DeploymentError):
 
     code = "fleet"
     status = 503
+
+
+class BusyError(FleetError):
+    """There will be no room for an expert in time.
+
+    Attributes:
+        wait_s: after how many seconds there probably is.
+
+    """
+
+    code = "busy"
+
+    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s

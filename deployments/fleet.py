@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 from ray import serve
 from ray.serve.config import BackpressureConfig
+from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, ProxyStatus
 
 from deployments import checkpoint, errors
@@ -25,12 +26,16 @@ from deployments.media import Limits
 from deployments.placing import asks_llm, runs_elsewhere
 from deployments.runners.registry import available, extra_of, missing, resolve
 from deployments.runners.routing import ROUTES, runner_of
+from deployments.standing import Standing
 from model_catalog.card import NO_RUNNER, ModelCard
 
 logger = logging.getLogger("ray.serve")
 
 ARTIFACTS = "artifacts"
 """Name of the artifact application."""
+
+KEEPER = "fleet"
+"""Name of the application that wakes experts and puts them to sleep."""
 
 CONTROLLER = "hugginggpt"
 """Name of the controller's application, which owns the HTTP routes."""
@@ -81,8 +86,24 @@ def obstacle(card: ModelCard) -> str | None:
     return None
 
 
+def deployment_name(card: ModelCard) -> str:
+    """The name of an expert's deployment in its application: task and model, without its owner."""
+    return f"{card.tasks[0]}--{card.id.partition('/')[2]}"
+
+
+def sleeps(card: ModelCard) -> bool:
+    """Whether an expert holds no replica while it is idle: those do that load weights here."""
+    runner = runner_of(card)
+    here = runner is not None and not runs_elsewhere(card) and not asks_llm(card)
+    return here and not card.embedded and available(runner or "") and resolve(runner or "").checkpoint
+
+
 def expert_app(
-    card: ModelCard, limits: Limits | None = None, token: SecretStr | None = None
+    card: ModelCard,
+    limits: Limits | None = None,
+    token: SecretStr | None = None,
+    *,
+    memory: int = 0,
 ) -> serve.Application:
     """The Serve application of an expert.
 
@@ -90,6 +111,7 @@ def expert_app(
         card: the model's card.
         limits: what one file may be.
         token: the operator's for the Hugging Face Hub; for an LLM the key of its endpoint.
+        memory: bytes of a node's memory that Ray is to reserve for a replica; 0 for none.
 
     Raises:
         FleetError: this machine cannot run the model.
@@ -101,7 +123,7 @@ def expert_app(
     ongoing = max(2, 2 * card.batch_size)  # the next batch is decoded while one runs
     deployment = serve.deployment(
         Expert,
-        name=f"{card.tasks[0]}--{card.id.partition('/')[2]}",
+        name=deployment_name(card),
         max_ongoing_requests=ongoing,
         max_queued_requests=card.max_queued,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=1),
@@ -109,6 +131,7 @@ def expert_app(
             "num_cpus": card.cpus,
             "num_gpus": card.gpu or 0.0,
             "resources": dict(card.resources),
+            **({"memory": memory} if memory else {}),
         },
         max_constructor_retry_count=2,
         logging_config={"enable_access_log": False},  # an expert logs its calls itself
@@ -250,19 +273,16 @@ def run(
 
 def _reason(app: ApplicationStatusOverview) -> str:
     """Why an application is not ready, in one line."""
-    told = f"{app.status.value}: {_told(app)}"
-    return (
-        f"{told}; it goes on starting, and hugginggpt ps shows when it runs"
-        if app.status in _STARTING
-        else told
-    )
+    why = f"{app.status.value}: {explained(app)}"
+    waits = "; it goes on starting, and hugginggpt ps shows when it runs"
+    return f"{why}{waits}" if app.status in _STARTING else why
 
 
 _RAISED = re.compile(r"^(?:[\w.]*\.)?(\w*(?:Error|Exception|Exit|Interrupt)): (.*)", re.MULTILINE | re.DOTALL)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def _told(app: ApplicationStatusOverview) -> str:
+def explained(app: ApplicationStatusOverview) -> str:
     """What Serve says of an application, in one line: of a replica's traceback the error at its end."""
     said = [item.message for item in app.deployments.values() if item.message]
     for message in said:
@@ -281,6 +301,57 @@ def undeploy(card: ModelCard) -> None:
     announce()
 
 
+def tell(changed: Sequence[Standing], gone: Sequence[str] = ()) -> bool:
+    """Tell every replica of the controller how experts of the fleet are now; False where none was reached.
+
+    Args:
+        changed: those that have changed.
+        gone: models that are no more of the fleet.
+
+    """
+    try:
+        handle: DeploymentHandle = serve.get_app_handle(CONTROLLER)
+        handle.broadcast("standings", tuple(changed), tuple(gone)).results(timeout_s=10)
+    except Exception:  # one that starts asks by itself
+        return False
+    return True
+
+
+def keeper_app(
+    cards: Sequence[ModelCard],
+    root: str,
+    limits: Limits | None = None,
+    token: SecretStr | None = None,
+    *,
+    idle_s: float = 0.0,
+    resources: Mapping[str, float] | None = None,
+) -> serve.Application:
+    """The application of the keeper, which wakes the experts that sleep while they are idle.
+
+    Args:
+        cards: the experts of the settings.
+        root: the folder where it keeps its book.
+        limits: what one file may be.
+        token: the operator's for the Hugging Face Hub.
+        idle_s: after how long without use an expert sleeps; 0 for never.
+        resources: Ray resources that place it, so that a restart finds its book.
+
+    """
+    from deployments.keeper import Keeper
+
+    deployment = serve.deployment(
+        Keeper,
+        name="keeper",
+        max_ongoing_requests=10_000,  # calls that wait for their expert
+        ray_actor_options={"num_cpus": 0, "resources": dict(resources or {})},
+        logging_config={"enable_access_log": False},
+        health_check_period_s=HEALTH_PERIOD_S,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=DRAIN_S,
+    )
+    return deployment.bind(list(cards), root, limits, token, idle_s)
+
+
 def announce(cards: Sequence[ModelCard] = ()) -> None:
     """Tell every replica of the controller that the fleet has changed, where one is up, and these cards."""
     if CONTROLLER in serve.status().applications:
@@ -289,10 +360,10 @@ def announce(cards: Sequence[ModelCard] = ()) -> None:
 
 
 def status() -> dict[str, ExpertStatus]:
-    """Every application but the controller's and the artifacts', by name; blocks for up to a second."""
+    """Every application of an expert, or of somebody else, by name; blocks for up to a second."""
     found = {}
     for name, app in serve.status().applications.items():
-        if name in (ARTIFACTS, CONTROLLER):
+        if name in (ARTIFACTS, CONTROLLER, KEEPER):
             continue
         deployments = app.deployments.values()
         replicas = sum(
@@ -301,7 +372,7 @@ def status() -> dict[str, ExpertStatus]:
             for state, count in item.replica_states.items()
             if state == "RUNNING"
         )
-        found[name] = ExpertStatus(name, app.status.value, _told(app), replicas)
+        found[name] = ExpertStatus(name, app.status.value, explained(app), replicas)
     return found
 
 

@@ -1,0 +1,118 @@
+"""One expert's application: started, awaited, given more replicas, ended.
+
+Serve has no public call for the state of one application or for its number of replicas from within a cluster;
+what of its inside is used for that (Ray 2.60) is used here alone. All of it blocks: call it in a thread.
+"""
+
+import time
+from collections.abc import Sequence
+
+import ray
+from pydantic import SecretStr
+from ray import serve
+from ray.serve._private.common import DeploymentID
+from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+from ray.serve.context import _get_global_client
+from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
+
+from deployments import fleet
+from deployments.media import Limits
+from deployments.rooms import Device
+from model_catalog.card import ModelCard
+
+ENDED_S = 90.0
+"""How long an application may take to end: its replicas finish what they have begun."""
+
+_PAUSE_S = 0.05
+
+
+def start(card: ModelCard, limits: Limits | None, token: SecretStr | None, memory: int = 0) -> None:
+    """Have an expert's application started; returns before it is ready.
+
+    Args:
+        card: the model's card, with the share of a GPU that its replicas are to hold.
+        limits: what one file may be.
+        token: the operator's for the Hugging Face Hub.
+        memory: bytes of a node's memory to reserve for a replica; 0 for none.
+
+    Raises:
+        FleetError: this machine cannot run it.
+
+    """
+    app = fleet.expert_app(card, limits, token, memory=memory)
+    target = serve.RunTarget(app, name=fleet.app_name(card), route_prefix=None, external_scaler_enabled=True)
+    serve.run_many([target], wait_for_ingress_deployment_creation=True, wait_for_applications_running=False)
+
+
+def state(card: ModelCard) -> ApplicationStatusOverview:
+    """How an expert's application is; NOT_STARTED where there is none."""
+    name = fleet.app_name(card)
+    client = _get_global_client()
+    told: ApplicationStatusOverview = client.get_serve_status(name).app_status
+    return told
+
+
+def trouble(card: ModelCard) -> str | None:
+    """Why an expert's application will not become ready; None as long as it may."""
+    app = serve.status().applications.get(fleet.app_name(card))
+    if app is None:
+        return "its application is gone"
+    failed = app.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY)
+    return fleet.explained(app) if failed else None
+
+
+def resize(card: ModelCard, replicas: int) -> None:
+    """Have as many replicas of an expert that ``start`` started."""
+    controller = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+    name = DeploymentID(name=fleet.deployment_name(card), app_name=fleet.app_name(card))
+    ray.get(controller.update_deployment_replicas.remote(name, replicas), timeout=30)
+
+
+def end(card: ModelCard) -> bool:
+    """End an expert's application, and wait until it is gone; False where it is not within its time."""
+    name = fleet.app_name(card)
+    serve.delete(name, _blocking=False)
+    until = time.monotonic() + ENDED_S
+    pause = _PAUSE_S
+    while time.monotonic() < until:  # Serve has no event for this
+        if state(card).status == ApplicationStatus.NOT_STARTED:
+            return True
+        time.sleep(pause)
+        pause = min(2 * pause, 1.0)
+    return False
+
+
+def devices() -> list[Device]:
+    """The GPUs and nodes of the cluster that this process is connected to.
+
+    A GPU's size is what the node's labels or its type tell. One of unknown size is taken whole by a model
+    whose card does not tell its share.
+    """
+    found: list[Device] = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            found += _of_node(node["NodeID"], node["Resources"], node.get("Labels") or {})
+    return found
+
+
+def _of_node(node: str, resources: dict[str, float], labels: dict[str, str]) -> Sequence[Device]:
+    from model_catalog.gpus import TYPE_LABEL, gpu_bytes
+
+    named = (name.partition(":")[2] for name in resources if name.startswith("accelerator_type:"))
+    kind = labels.get(TYPE_LABEL) or next(named, None)
+    size = gpu_bytes(kind, labels)
+    gpus = [Device(node, str(number), size, kind) for number in range(int(resources.get("GPU", 0)))]
+    memory = int(resources.get("memory", 0))
+    return [*gpus, *([Device(node, None, memory)] if memory else [])]
+
+
+def growable() -> bool:
+    """Whether Ray's autoscaler may add nodes with GPUs to this cluster."""
+    from ray._private.state import state as cluster
+
+    try:
+        most = cluster.get_max_resources_from_cluster_config() or {}
+        there = ray.cluster_resources()
+    except Exception:  # an inside of Ray; a cluster without an autoscaler has no such thing
+        return False
+    return bool(most.get("GPU", 0) > there.get("GPU", 0))
