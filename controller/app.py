@@ -25,6 +25,7 @@ from deployments.media import Limits
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
 from model_catalog.errors import CatalogError
+from model_catalog.overlay import layered
 
 _LLM_APPS = fleet.app_name(llm_card(Endpoint(model="x"))).removesuffix("x")
 """How the names of all applications begin whose experts are LLMs of the settings."""
@@ -72,7 +73,7 @@ class Ingress:
 
 
 def catalog(settings: Settings) -> Catalog:
-    """The shipped catalog, with the operator's own cards laid over it, each as it is to be served.
+    """The shipped catalog, with what a sync read and the operator's own cards over it, as it is to be served.
 
     Where an LLM is set for text tasks, its card is there too.
 
@@ -87,7 +88,7 @@ def catalog(settings: Settings) -> Catalog:
 
 def _placed_all(settings: Settings) -> Catalog:
     try:
-        known = Catalog.shipped() if settings.catalog is None else Catalog.read(settings.catalog)
+        known = layered(settings.data_dir, settings.catalog)
     except (CatalogError, OSError) as error:
         raise SettingsError(f"The catalog file cannot be used: {error}") from None
     where = mode(settings)
@@ -129,8 +130,9 @@ def chosen(settings: Settings, known: Catalog) -> list[ModelCard]:
     if settings.experts:
         named = [known.get(model) for model in settings.experts]
     else:
-        embedded = [card for card in known if card.embedded and fleet.obstacle(card) is None]
-        named = [*embedded, *(card for card in members(settings, known) if not card.embedded)]
+        wanted = [card for card in known if card.embedded and fleet.obstacle(card) is None]
+        wanted += [card for card in members(settings, known) if not card.embedded]
+        named = [card for card in wanted if not card.blocked]
     llm = endpoint(settings, "expert")
     own = () if llm is None else (llm_card(llm),)
     return [*named, *(card for card in own if card not in named)]

@@ -82,8 +82,7 @@ class Checker:
 
     def runs(self, card: ModelCard) -> bool:
         """Whether there is a runner for a card at all."""
-        name = runner_of(card)
-        return name is not None and available(name)
+        return runner_name(card) is not None
 
     def obstacle(self, card: ModelCard) -> str | None:
         """Why a model cannot be loaded, or why that cannot be told; None where it can."""
@@ -153,6 +152,12 @@ class Checker:
         wanted = [name for name in support(sizes) if _fetched(name) and sizes[name] <= MOST]
         small = {name: self._hub.read(source, files.commit, name) for name in wanted}
         return Sheet(source, tuple(sizes), small, files.commit)
+
+
+def runner_name(card: ModelCard) -> str | None:
+    """The runner of a card; None where this release has none for it."""
+    name = runner_of(card)
+    return name if name is not None and available(name) else None
 
 
 def gather_all(checker: Checker, cards: list[ModelCard], at_once: int = 4) -> "list[Gathered | Verdict]":

@@ -49,6 +49,13 @@ BATCHES: Mapping[str, int] = {
 CHAT_TASKS = ("text-generation", "conversational", "text2text-generation")
 """What a text generator serves that takes instructions."""
 
+LISTED = tuple(
+    name
+    for name in TASKS
+    if not name.endswith(("-control", "-text-to-image")) and name not in ("conversational", "inpainting")
+)
+"""Task types under which the Hub files models."""
+
 _UNFIT = frozenset(
     (
         "custom_code",  # which is never run
@@ -114,7 +121,7 @@ def found(told: Told, day: str, tasks: tuple[str, ...] = ()) -> ModelCard:
     if not served:
         raise ValueError(f"the Hub files it under {told.task or 'no task'}")
     first = TASKS[served[0]]
-    size = _count(sum(told.weights.values()))
+    size = count(sum(told.weights.values()))
     bare = ModelCard(
         id=told.id,
         tasks=served,
@@ -174,8 +181,8 @@ def _yields(told: Told) -> str | None:
     return "caption" if tags.intersection(_DESCRIBES) or "caption" in told.id.lower() else None
 
 
-def _count(number: int) -> str:
-    """A number of parameters in words; nothing for 0."""
+def count(number: int) -> str:
+    """A number of parameters or downloads in words; nothing for 0."""
     for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
         if number >= size:
             return f"{number / size:.3g}{letter}"

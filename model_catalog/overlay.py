@@ -75,10 +75,11 @@ def with_synced(folder: Path) -> Catalog:
 
     """
     shipped = {card.id: card for card in Catalog.shipped()}
-    return Catalog([*(shipped | {card.id: _laid(card, shipped) for card in synced(folder)}).values()])
+    return Catalog([*(shipped | {card.id: laid(card, shipped) for card in synced(folder)}).values()])
 
 
-def _laid(card: ModelCard, shipped: Mapping[str, ModelCard]) -> ModelCard:
+def laid(card: ModelCard, shipped: Mapping[str, ModelCard]) -> ModelCard:
+    """A card that was read from the Hub, over the shipped one of its id where there is one."""
     under = shipped.get(card.id)
     if under is None:
         return card

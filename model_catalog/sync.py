@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from model_catalog.card import ModelCard
 from model_catalog.errors import CatalogError, HubError, UnknownModelError
-from model_catalog.facts import found, lost, refreshed, unfit
+from model_catalog.facts import LISTED, found, lost, refreshed, unfit
 from model_catalog.hub import Hub, Told
 
 JOURNAL = "sync.jsonl"
@@ -187,7 +187,8 @@ def sync(
             f"list {depth} {task}", lambda: [told.model_dump() for told in hub.listing(task, depth)]
         )
 
-    listed = _all(wish.tasks if depth else (), listing, partial(progress, "listing"))
+    filed = [task for task in wish.tasks if task in LISTED] if depth else []
+    listed = _all(filed, listing, partial(progress, "listing"))
     seen = {row["id"]: row for rows in listed.values() for row in rows}
 
     def model(name: str) -> Any:
