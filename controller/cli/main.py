@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from controller.cli.catalog import app as catalog_commands
 from controller.cli.doctor import doctor
 from controller.cli.models import list_models, profiles, rm
 from controller.cli.pull import pull
@@ -32,7 +33,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(catalog.app)
+app.add_typer(catalog_commands)
 
 Config = Annotated[Path | None, typer.Option("--config", help="A settings file (TOML).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
