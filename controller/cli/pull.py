@@ -172,7 +172,7 @@ def announce(plan: Pull, out: Console) -> None:
     need = total(needs)
     out.print(
         f"disk {size(plan.size)}, {size(plan.missing)} of it to fetch; GPU {size(need.gpu_largest)} for the "
-        f"largest, {size(need.gpu_all)} for all at once; without a GPU {size(need.ram_largest)} of memory for "
+        f"largest, {size(need.gpu_all)} for all at once; memory without a GPU {size(need.ram_largest)} for "
         "the largest",
         soft_wrap=True,
     )
