@@ -13,8 +13,8 @@ from pathlib import Path
 
 from deployments import store
 
-LEAST = 8 << 20
-"""Bytes from which on a file is worth going on with."""
+LEAST = 16 << 20
+"""Bytes from which on a file is worth going on with; the library writes 10 MiB at a time."""
 
 AT_ONCE = 4
 """How many files are fetched at the same time."""
