@@ -3,8 +3,6 @@
 import time
 from dataclasses import dataclass
 
-import ray
-
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -26,6 +24,11 @@ class Loaded:
     import_s: float = 0.0
     load_s: float = 0.0
     warm_s: float = 0.0
+
+    @property
+    def ready_s(self) -> float:
+        """Seconds of all of it."""
+        return self.start_s + self.import_s + self.load_s + self.warm_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +65,6 @@ class Figures:
         """Seconds from the replica's constructor to ready."""
         return self.start_s + self.import_s + self.load_s + self.warm_s
 
-    @classmethod
-    def of(cls, model: str, loaded: Loaded, peak_bytes: int) -> "Figures":
-        """The figures of a model that is ready, in this process's place on the cluster."""
-        node, gpus = _place()
-        return cls(
-            model=model,
-            device=loaded.device,
-            peak_bytes=peak_bytes,
-            start_s=loaded.start_s,
-            import_s=loaded.import_s,
-            load_s=loaded.load_s,
-            warm_s=loaded.warm_s,
-            pid=loaded.pid,
-            node=node,
-            gpus=gpus,
-        )
-
 
 class Clock:
     """Tells how long each of several steps took."""
@@ -90,11 +76,3 @@ class Clock:
         """Seconds since the last lap."""
         before, self._since = self._since, time.monotonic()
         return self._since - before
-
-
-def _place() -> tuple[str, tuple[str, ...]]:
-    """The node of this process, and the GPUs that Ray gave to it."""
-    if not ray.is_initialized():
-        return "", ()
-    context = ray.get_runtime_context()
-    return context.get_node_id(), tuple(map(str, context.get_accelerator_ids().get("GPU", ())))

@@ -8,6 +8,7 @@ import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import SecretStr
@@ -23,6 +24,8 @@ class Runner(ABC):
     Attributes:
         requires: modules it needs beyond the base install, so that a machine without them is told at once.
         checkpoint: whether it loads a model of the Hub, whose commit is then pinned when it is deployed.
+        apart: whether it runs in a process of its own, beside its replica's; such a process has torch,
+            transformers and diffusers from the start, and all of Python for itself.
         card: the model's card.
         device: where it runs, ``cpu`` or ``cuda``.
         token: the operator's token for the Hugging Face Hub, set before ``load``; never to be logged.
@@ -34,6 +37,7 @@ class Runner(ABC):
 
     requires: ClassVar[tuple[str, ...]] = ()
     checkpoint: ClassVar[bool] = False
+    apart: ClassVar[bool] = False
     card: ModelCard
     device: str
 
@@ -69,6 +73,10 @@ class Runner(ABC):
         Called on the event loop, so that it must be quick. ``key`` of a bad input must not raise.
         """
         return None
+
+    def weights(self) -> Sequence[Path]:
+        """The files of its weights, to be kept in RAM while the model sleeps; none by default."""
+        return ()
 
     def warm_up(self) -> None:  # noqa: B027
         """Make the first real call quick; called once after ``load``. Does nothing by default."""

@@ -35,6 +35,7 @@ class NeuralRunner(Runner):
     """
 
     checkpoint: ClassVar[bool] = True
+    apart: ClassVar[bool] = True
     folder: Path
     parts: Mapping[str, Path]
     dtype: Any
@@ -56,6 +57,11 @@ class NeuralRunner(Runner):
         self._quiet()
         self.dtype = self._dtype()
         self.open()
+
+    def weights(self) -> Sequence[Path]:
+        """See ``Runner``."""
+        folders = [self.folder, *self.parts.values()]
+        return [file for folder in folders for file in sorted(folder.rglob("*.safetensors"))]
 
     @abstractmethod
     def open(self) -> None:

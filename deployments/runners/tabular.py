@@ -35,6 +35,7 @@ class RowClassifier(SingleRunner):
     """Tells the class of each row of a table."""
 
     checkpoint: ClassVar[bool] = True
+    apart: ClassVar[bool] = True
     requires: ClassVar[tuple[str, ...]] = ("skops", "sklearn", "pandas")
 
     def load(self, card: ModelCard, device: str) -> None:
