@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -22,6 +22,18 @@ router = APIRouter(tags=["files"], responses=ERRORS)
 
 CHUNK = 1 << 20
 """Bytes that are in this process at a time for each file under way."""
+
+FOLDERS = ("images", "audios", "videos", "files", "examples")
+"""The folders whose files are served."""
+
+_ANY: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+SERVED: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file.", "content": _ANY},
+    206: {"description": "A range of it.", "content": _ANY},
+    304: {"description": "The client has it already."},
+    416: {"description": "The file has no such range."},
+}
+"""The answers of a route that serves a file."""
 
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _INLINE = frozenset({Modality.IMAGE, Modality.AUDIO, Modality.VIDEO})
@@ -94,7 +106,6 @@ async def upload(request: Request) -> UploadedFile:
     )
 
 
-@router.api_route("/{folder:path}/{name}", methods=["GET", "HEAD"], include_in_schema=False)
 async def serve_file(request: Request, folder: str, name: str) -> Response:
     """A stored file or an example, whole or a range of it."""
     path = f"/{folder}/{name}"
@@ -148,3 +159,23 @@ async def _read(store: Any, path: str, start: int, end: int) -> AsyncIterator[by
     while start < end and (chunk := await store.read(path, start, min(CHUNK, end - start))):
         start += len(chunk)
         yield chunk
+
+
+def _serving(folder: str) -> Callable[[Request, str], Awaitable[Response]]:
+    async def serve(request: Request, name: str) -> Response:
+        """A stored file or an example, whole or a range of it."""
+        return await serve_file(request, folder, name)
+
+    return serve
+
+
+for _folder in FOLDERS:
+    for _method in ("GET", "HEAD"):
+        router.add_api_route(
+            f"/{_folder}/{{name}}",
+            _serving(_folder),
+            methods=[_method],
+            response_class=Response,
+            responses=SERVED,
+            include_in_schema=_method == "GET",
+        )

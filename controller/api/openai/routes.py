@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
+from controller.api.files import SERVED
 from controller.api.openai import (
     chat,
     embeddings,
@@ -30,10 +31,6 @@ _SOUND: dict[int | str, dict[str, Any]] = {
         "description": "The sound.",
         "content": {kind: {} for kind in (*MEDIA_TYPES.values(), "text/event-stream")},
     }
-}
-_FILE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The file.", "content": {"application/octet-stream": {}}},
-    206: {"description": "A range of it.", "content": {"application/octet-stream": {}}},
 }
 
 
@@ -77,7 +74,7 @@ ROUTES = (
     Route("POST", "/v1/embeddings", embeddings.create),
     Route("GET", "/v1/files", stored.listed),
     Route("GET", "/v1/files/{file}", stored.one),
-    Route("GET", "/v1/files/{file}/content", stored.content, answers=_FILE),
+    Route("GET", "/v1/files/{file}/content", stored.content, answers=SERVED),
     Route("DELETE", "/v1/files/{file}", stored.delete),
 )
 """Every endpoint of the dialect; uploads are in ``controller.api.files``."""
