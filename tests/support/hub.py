@@ -95,6 +95,7 @@ class FakeHub:
         failing: answer every request with this status; None when all is well.
         failing_files: the same for the downloads of files alone.
         failing_trees: the same for the lists of files alone.
+        busy: what the next answers are instead of the true ones, one after the other: 429 with these headers.
         telling: the commit that it tells of every model, whatever it has; "" for none; None for the true one.
         cuts: after how many bytes the next download of a file, by its name, is cut off, once.
         silent: names of files (or ``api``) that are never answered, until ``stop``.
@@ -109,6 +110,7 @@ class FakeHub:
         self.failing: int | None = None
         self.failing_files: int | None = None
         self.failing_trees: int | None = None
+        self.busy: list[dict[str, str]] = []
         self.telling: str | None = None
         self.cuts: dict[str, int] = {}
         self.silent: set[str] = set()

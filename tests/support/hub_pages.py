@@ -41,7 +41,9 @@ class Handler(BaseHTTPRequestHandler):
         query = urllib.parse.parse_qs(url.query, keep_blank_values=True)
         path = urllib.parse.unquote(url.path)
         self._note(path, query)
-        if self.hub.failing:
+        if self.hub.busy:
+            self._error(429, "", "Too many requests", self.hub.busy.pop(0))
+        elif self.hub.failing:
             self._error(self.hub.failing, "Failing")
         elif (token := self._token()) is not None and token != self.hub.token:
             self._error(401, "", "Invalid credentials in Authorization header")
