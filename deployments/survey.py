@@ -75,12 +75,21 @@ def _one(request: Mapping[str, Any], model: str, revision: str) -> Coming:
     try:
         commit = store.pinned(model, revision) or revision
         if request["offline"]:
-            return _coming(cached(model, commit), False)
+            return _here(model, commit)
         return _asked(model, commit, request["token"] or False)
     except ExpertError as error:
         return Coming(model, error=error.message)
     except Exception as error:
         return Coming(model, gated=_gated(error), error=told(error, model, revision, bool(request["token"])))
+
+
+def _here(model: str, commit: str) -> Coming:
+    """What the Hub's cache of this node holds."""
+    try:
+        return _coming(cached(model, commit), False)
+    except ExpertError as error:
+        told = f"{error.message} HF_HUB_OFFLINE forbids to fetch it; unset that, and pull it again."
+        raise ExpertError(told) from error
 
 
 def _gated(error: Exception) -> bool:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 from rich.console import Console
 
-from controller.cli.output import size
 from controller.cli.view import literal
+from controller.sizes import size
 from model_catalog.card import ModelCard
 from model_catalog.errors import HuggingGPTError
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from controller.cli.output import Config, Json, Url, console, notes, print_json, size
+from controller.cli.output import Config, Json, Url, console, notes, print_json
 from controller.cli.view import literal
-from controller.errors import ControllerError, RequestError
+from controller.errors import ControllerError, RequestError, SettingsError
 from controller.settings import Settings, load
+from controller.sizes import size
 from model_catalog.errors import HuggingGPTError
 
 if TYPE_CHECKING:
@@ -65,11 +66,19 @@ def _figures(need: dict[str, int]) -> tuple[str, str, str]:
 
 
 def known_here(settings: Settings) -> "Catalog":
-    """The catalog with each model as this machine would run it, and no LLM."""
-    from controller.app import catalog
+    """The catalog with each model as this machine would run it, whatever runs elsewhere.
 
-    here = {"profile": "embedded", "inference_mode": "local", "llm_expert": False}
-    return catalog(settings.model_copy(update=here))
+    Raises:
+        SettingsError: a file of it cannot be used.
+
+    """
+    from model_catalog.errors import CatalogError
+    from model_catalog.overlay import layered
+
+    try:
+        return layered(settings.data_dir, settings.catalog)
+    except (CatalogError, OSError) as error:
+        raise SettingsError(f"The catalog file cannot be used: {error}") from None
 
 
 def needs_of(profile: "Profile", known: "Catalog") -> "list[Need]":
@@ -147,6 +156,10 @@ def _print_one(account: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
         out.print(table)
     disk, gpu, memory = _figures(account["need"])
     out.print(f"disk {disk}, a shared part counted once; GPU {gpu}; memory without a GPU {memory}")
+    if unknown := account["need"]["unknown"]:
+        out.print(
+            literal(f"not counted, since nothing tells their size: {', '.join(unknown)}"), soft_wrap=True
+        )
     out.print(literal(f"tasks, with the embedded experts: {', '.join(account['tasks'])}"), soft_wrap=True)
 
 

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from controller.cli.models import known_here
-from controller.cli.output import Config, Json, Url, Yes, console, notes, print_json, size
+from controller.cli.output import Config, Json, Url, Yes, console, notes, print_json
 from controller.cli.view import literal
 from controller.errors import ControllerError, RequestError
 from controller.settings import Settings, load
+from controller.sizes import size
 from model_catalog.card import ModelCard
 from model_catalog.errors import HuggingGPTError
 

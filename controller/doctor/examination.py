@@ -3,9 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from queue import Empty, SimpleQueue
 
-from controller.doctor import hardware, models, network, software
 from controller.doctor.finding import Finding, State, fail, warn
 from controller.doctor.machine import Machine
 from controller.settings import Settings
@@ -13,20 +13,33 @@ from model_catalog.errors import HuggingGPTError
 
 Check = Callable[[Machine, Settings], Iterable[Finding]]
 
+
+def _of(module: str, name: str) -> Check:
+    """A check whose module is imported when it runs: a library that is broken fails no other check."""
+
+    def check(machine: Machine, settings: Settings) -> Iterable[Finding]:
+        found: Iterable[Finding] = getattr(import_module(f"controller.doctor.{module}"), name)(
+            machine, settings
+        )
+        return found
+
+    return check
+
+
 CHECKS: Mapping[str, Check] = {
-    "GPU": hardware.gpu,
-    "memory": hardware.memory,
-    "disk": hardware.disks,
-    "shared memory": hardware.shared,
-    "open files": hardware.files,
-    "packages": software.versions,
-    "torchvision": software.torchvision,
-    "ports": software.ports,
-    "Ray's token": software.ray_token,
-    "Hub": network.hub,
-    "LLM": network.llm,
-    "experts": models.experts,
-    "fit": models.profile,
+    "GPU": _of("hardware", "gpu"),
+    "memory": _of("hardware", "memory"),
+    "disk": _of("hardware", "disks"),
+    "shared memory": _of("hardware", "shared"),
+    "open files": _of("hardware", "files"),
+    "packages": _of("software", "versions"),
+    "torchvision": _of("software", "torchvision"),
+    "ports": _of("software", "ports"),
+    "Ray's token": _of("software", "ray_token"),
+    "Hub": _of("network", "hub"),
+    "LLM": _of("network", "llm"),
+    "experts": _of("models", "experts"),
+    "fit": _of("models", "profile"),
 }
 """The checks by name, in the order of the report."""
 

@@ -7,6 +7,7 @@ from controller.doctor.finding import Finding, fail, ok, warn
 from controller.doctor.machine import Gpu, Machine
 from controller.errors import ControllerError
 from controller.settings import Settings
+from controller.sizes import size
 from deployments import store
 
 GB = 10**9
@@ -52,7 +53,7 @@ def gpu(machine: Machine, settings: Settings) -> Iterator[Finding]:
 
 
 def _named(one: Gpu) -> str:
-    return f"{one.name}, {one.memory / GB:.0f} GB ({one.free / GB:.0f} GB free), driver {one.driver}"
+    return f"{one.name}, {size(one.memory)} ({size(one.free)} free), driver {one.driver}"
 
 
 def _torch(machine: Machine) -> Finding:
@@ -78,9 +79,9 @@ def _torch(machine: Machine) -> Finding:
 def memory(machine: Machine, settings: Settings) -> Iterator[Finding]:
     """Host memory, as far as the container lets it be used."""
     whole, available = machine.memory()
-    told = f"{whole / GB:.1f} GB, {available / GB:.1f} GB available"
+    told = f"{size(whole)}, {size(available)} available"
     if available < LEAST_MEMORY:
-        todo = f"Close other programs, or give the container more: {LEAST_MEMORY / GB:.0f} GB at least."
+        todo = f"Close other programs, or give the container more: {size(LEAST_MEMORY)} at least."
         yield warn("memory", told, todo)
     else:
         yield ok("memory", told)
@@ -104,7 +105,7 @@ def _disk(machine: Machine, name: str, folder: Path, choose: str) -> Finding:
             check, f"{folder} cannot be written", f"Give this user the right to, or {choose} of its own."
         )
     whole, free = machine.disk(folder)
-    told = f"{folder} has {free / GB:.1f} GB free of {whole / GB:.0f} GB"
+    told = f"{folder} has {size(free)} free of {size(whole)}"
     todo = f"Free some, or {choose} on a larger disk; hugginggpt rm MODEL removes models."
     if free < LEAST_DISK:
         return fail(check, told, todo)
@@ -117,7 +118,7 @@ def shared(machine: Machine, settings: Settings) -> Iterator[Finding]:
     """Shared memory, in which Ray passes results from process to process."""
     folder = Path("/dev/shm")  # noqa: S108
     whole, free = machine.disk(folder)
-    told = f"{folder} has {free / GB:.1f} GB free of {whole / GB:.1f} GB"
+    told = f"{folder} has {size(free)} free of {size(whole)}"
     if free < LEAST_SHM:
         todo = (
             "Start the container with --shm-size=4g, or mount /dev/shm larger; till then Ray uses the disk."

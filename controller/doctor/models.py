@@ -8,6 +8,7 @@ from controller.doctor.machine import Machine
 from controller.errors import ControllerError
 from controller.profile import membership
 from controller.settings import Settings
+from controller.sizes import size
 from deployments import fleet, holdings, store
 from deployments.placing import asks_llm, runs_elsewhere
 from model_catalog import profiles
@@ -40,8 +41,8 @@ def experts(machine: Machine, settings: Settings) -> Iterator[Finding]:
     if found.unfit:
         yield from _unfit("profile's models", found.unfit, "")
     if found.unpulled:
-        count = f"{len(found.unpulled)} of the profile {settings.profile} are not on this machine"
-        yield warn("profile's models", count, f"hugginggpt pull {settings.profile}")
+        told = f"{_some([card.id for card in found.unpulled])} are not on this machine"
+        yield warn("profile's models", told, f"hugginggpt pull {settings.profile}")
     elif found.here:
         yield ok("profile's models", f"{len(found.here)} of the profile {settings.profile} are ready")
 
@@ -85,7 +86,7 @@ def fit(machine: Machine, needs: Sequence[Need]) -> Iterator[Finding]:
 def _disk(machine: Machine, needs: Sequence[Need]) -> Finding:
     absent = profiles.total([one for one in needs if not holdings.here(one.card)])
     _, free = machine.disk(store.home())
-    told = f"{absent.disk / GB:.1f} GB are still to be pulled, and {store.home()} has {free / GB:.1f} GB free"
+    told = f"{size(absent.disk)} are still to be pulled, and {store.home()} has {size(free)} free"
     if absent.disk and absent.disk + SPARE > free:
         todo = "Free some, let HF_HOME name a folder on a larger disk, or take a smaller profile."
         return fail("fit: disk", told, todo)
@@ -96,7 +97,7 @@ def _gpus(gpus: Sequence[int], needs: Sequence[Need]) -> Finding:
     """Each model must fit alone: those in use share what there is, others sleep."""
     over = [one for one in needs if one.gpu and one.gpu > gpus[0]]
     largest = max((one.gpu or 0 for one in needs), default=0)
-    told = f"the largest model needs {largest / GB:.1f} GB, and a GPU has {gpus[0] / GB:.0f} GB"
+    told = f"the largest model needs {size(largest)}, and a GPU has {size(gpus[0])}"
     if not over:
         return ok("fit: GPU", f"{told}; models that are not in use sleep")
     models = _some([one.card.id for one in over])
@@ -114,8 +115,8 @@ def _memory(machine: Machine, needs: Sequence[Need]) -> Finding:
     over = [one for one in needs if one.ram and one.ram + BASE > whole]
     largest = max((one.ram or 0 for one in needs), default=0)
     told = (
-        f"without a GPU the largest model needs {largest / GB:.1f} GB of memory, {BASE / GB:.0f} GB are for "
-        f"all else, and there are {whole / GB:.1f} GB"
+        f"without a GPU the largest model needs {size(largest)} of memory, {size(BASE)} are for "
+        f"all else, and there are {size(whole)}"
     )
     if not over:
         return ok("fit: memory", f"{told}; models that are not in use sleep")
