@@ -7,8 +7,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from controller.cli.output import size
 from controller.cli.view import literal
+from controller.sizes import size
 from deployments.checking import Verdict, runner_name
 from model_catalog.card import Figure, ModelCard
 from model_catalog.catalog import Catalog
