@@ -31,7 +31,7 @@ _TAGS = 3
 _TAG_LETTERS = 5
 """Shorter words are seldom what a conversation is about."""
 
-_TASK = re.compile(r"\s*(?:#+ *User Request\s+)?### *Task:", re.IGNORECASE)
+_TASK = re.compile(r"\s*(?:#+ *User Request\s+)?### *Task:\s*([^\n]{1,600})", re.IGNORECASE)
 _HISTORY = re.compile(r"<chat_history>\s*(.*?)\s*</chat_history>", re.DOTALL)
 _SAID = re.compile(r"^(USER|ASSISTANT|User|AI): ?", re.MULTILINE)
 _CONVERSATION = re.compile(
@@ -85,8 +85,6 @@ _JSON: Mapping[str, re.Pattern[str]] = {
 }
 """Open WebUI's chores by the key of their answer, and how their first line is worded."""
 
-_HEAD = 600  # characters in which the first line stands
-
 
 def recognised(messages: Sequence[tuple[str, str]]) -> Chore | None:
     """The chore that a chat is; None where a person asks.
@@ -105,13 +103,9 @@ def recognised(messages: Sequence[tuple[str, str]]) -> Chore | None:
         return Chore("face", prompt, ())
     if _LIBRECHAT.match(prompt):
         return Chore("line", prompt, _said(prompt, messages))
-    if not _TASK.match(prompt):
-        return None
-    head = prompt[:_HEAD]
-    for kind, pattern in _JSON.items():
-        if pattern.search(head):
-            return Chore(kind, prompt, _said(prompt, messages))
-    return None
+    task = _TASK.match(prompt)
+    kind = next((kind for kind, pattern in _JSON.items() if task and pattern.search(task[1])), None)
+    return None if kind is None else Chore(kind, prompt, _said(prompt, messages))
 
 
 def _said(prompt: str, messages: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
