@@ -12,7 +12,8 @@ from controller.brain import brain
 from controller.controller import Controller
 from controller.endpoints import endpoint
 from controller.errors import SettingsError
-from controller.handles import ServeExperts, ServeStore
+from controller.experts import ServeExperts
+from controller.handles import ServeStore
 from controller.metrics import Metrics
 from controller.profile import Mode, members, mode
 from controller.selector import Selector
@@ -22,6 +23,7 @@ from deployments.errors import FleetError
 from deployments.llm.card import llm_card
 from deployments.llm.endpoint import Endpoint
 from deployments.media import Limits
+from deployments.standing import Standing
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
 from model_catalog.errors import CatalogError
@@ -71,6 +73,10 @@ class Ingress:
         """Look up anew which experts run; ``cards`` are those of experts that were just deployed."""
         await self._controller.refresh(cards)
 
+    async def standings(self, changed: Sequence[Standing], gone: Sequence[str]) -> None:
+        """Take in how experts of the fleet stand now; called by the keeper."""
+        self._controller.told(changed, gone)
+
 
 def catalog(settings: Settings) -> Catalog:
     """The shipped catalog, with what a sync read and the operator's own cards over it, as it is to be served.
@@ -97,7 +103,8 @@ def _placed_all(settings: Settings) -> Catalog:
     if settings.huggingface_access_token is None and settings.inference_endpoint is None:
         raise SettingsError(
             f"The inference_mode of the settings or their profile is {where!r}, and models elsewhere are "
-            "asked with a token: set HUGGINGFACE_ACCESS_TOKEN, or inference_endpoint for a service of your own."
+            "asked with a token: set HUGGINGFACE_ACCESS_TOKEN, or inference_endpoint for a service of your "
+            "own."
         )
     return Catalog(_placed(card, settings, where) for card in known)
 
@@ -144,7 +151,7 @@ def limits(settings: Settings) -> Limits:
 
 
 def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard]) -> list[serve.RunTarget]:
-    """Every Serve application: the artifacts, the experts, and the controller with the HTTP routes.
+    """Every Serve application: artifacts, experts, the keeper of those that sleep, and the controller.
 
     Raises:
         FleetError: this machine cannot run one of the experts.
@@ -168,11 +175,28 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
         endpoint(settings, "planner"),
         endpoint(settings, "responder"),
     )
+    token = settings.huggingface_access_token
+    asleep = [card for card in experts if fleet.sleeps(card)]
+    always = [card for card in experts if card not in asleep]
     return [
         serve.RunTarget(artifacts, name=fleet.ARTIFACTS, route_prefix=None),
-        *fleet.targets(experts, held, settings.huggingface_access_token, endpoint(settings, "expert")),
+        *fleet.targets(always, held, token, endpoint(settings, "expert")),
+        *([_keeper(settings, asleep)] if asleep or not settings.experts else []),
         serve.RunTarget(ingress, name=fleet.CONTROLLER, route_prefix="/"),
     ]
+
+
+def _keeper(settings: Settings, members: Sequence[ModelCard]) -> serve.RunTarget:
+    """The keeper's application; a server for a single request by embedded experts goes without."""
+    keeper = fleet.keeper_app(
+        members,
+        str(settings.data_dir),
+        limits(settings),
+        settings.huggingface_access_token,
+        idle_s=settings.idle_seconds,
+        resources=settings.artifacts_resources,
+    )
+    return serve.RunTarget(keeper, name=fleet.KEEPER, route_prefix=None)
 
 
 def install(settings: Settings, known: Catalog | None = None) -> tuple[list[ModelCard], dict[str, str]]:
@@ -196,7 +220,7 @@ def install(settings: Settings, known: Catalog | None = None) -> tuple[list[Mode
     experts = chosen(settings, known)
     failed = fleet.run(applications(settings, known, experts))
     _remove_former(known)
-    for name in (fleet.ARTIFACTS, fleet.CONTROLLER):
+    for name in (fleet.ARTIFACTS, fleet.KEEPER, fleet.CONTROLLER):
         if name in failed:
             raise FleetError(f"The application {name} did not become ready ({failed[name]}).")
     return [card for card in experts if fleet.app_name(card) not in failed], failed

@@ -1,7 +1,7 @@
 """Brains: who plans and who answers, by the settings; the embedded one steps in where an LLM fails."""
 
 import re
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.llm.checking import Checker, checked
@@ -43,7 +43,7 @@ def brain(
     planner: Endpoint | None,
     responder: Endpoint | None,
     run_seconds: float,
-    cold: Callable[[], Collection[str]] = frozenset,
+    cold: Callable[[], Mapping[str, float]] = dict,
 ) -> Brain:
     """The brain of a controller: LLMs where there are endpoints, else rules.
 
@@ -51,7 +51,7 @@ def brain(
         planner: where the LLM that plans is asked.
         responder: where the LLM that answers is asked.
         run_seconds: the time of a whole run.
-        cold: asked for the ids of the models that are not loaded.
+        cold: asked for the models that are not loaded, and the seconds that each takes.
 
     """
     models = {endpoint: Llm(endpoint) for endpoint in (planner, responder) if endpoint is not None}

@@ -48,7 +48,10 @@ def install(settings: Settings, address: str, experts: Sequence[str], gpu: float
         if experts and fleet.CONTROLLER in serve.status().applications:
             cards = [known.get(model) for model in experts]
             llm = endpoint(settings, "expert")
-            fleet.deploy(cards, app.limits(settings), settings.huggingface_access_token, llm)
+            fleet.admit([card for card in cards if fleet.sleeps(card)])
+            always = [card for card in cards if not fleet.sleeps(card)]
+            if always:
+                fleet.deploy(always, app.limits(settings), settings.huggingface_access_token, llm)
         else:
             serve.start(
                 proxy_location="EveryNode",
@@ -83,11 +86,15 @@ def remove(settings: Settings, address: str, experts: Sequence[str]) -> list[str
         known = app.catalog(settings)
         cards = [known.get(model) for model in experts]
         there = serve.status().applications
+        members = fleet.members()
         for card in cards:
-            if fleet.app_name(card) not in there:
+            if fleet.app_name(card) not in there and card.id not in members:
                 raise ControllerError(f"{card.id} is not deployed there; hugginggpt ps shows what is.")
         for card in cards:
-            fleet.undeploy(card)
+            if card.id in members:
+                fleet.dismiss(card)
+            else:
+                fleet.undeploy(card)
     return [card.id for card in cards]
 
 

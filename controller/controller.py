@@ -24,11 +24,13 @@ from controller.plan import Plan, Task
 from controller.planner import Planner, Reply
 from controller.request import Request
 from controller.responder import EmbeddedResponder, Responder
+from controller.roster import Expert
 from controller.running import Refused, Run, check, independent, limited, remarks, rounded
 from controller.selector import Selector
 from controller.settings import Settings
 from controller.streams import closing, following
 from controller.warming import Warmer
+from deployments.standing import Standing
 from model_catalog.card import ModelCard
 from model_catalog.errors import HuggingGPTError
 
@@ -90,6 +92,20 @@ class Controller:
         self.selector.see(await self.cluster.refresh(cards))
         if self.selector.fleet.starting and (self._watch is None or self._watch.done()):
             self._watch = asyncio.create_task(self._await_starting())
+
+    def told(self, changed: Sequence[Standing], gone: Sequence[str]) -> None:
+        """Take in which experts of the fleet have woken, gone to sleep, come or left."""
+        self.selector.see(self.cluster.told(changed, gone))
+
+    async def add(self, model: str) -> Expert:
+        """Take a model of the catalog into the fleet, asleep.
+
+        Raises:
+            UnknownModelError: the catalog does not have it.
+            FleetError: this cluster can never run it, or has no fleet.
+
+        """
+        return await self.cluster.add(self.selector.catalog.get(model))
 
     async def _await_starting(self) -> None:
         """Look again now and then while experts start: Serve tells nobody when one is ready."""

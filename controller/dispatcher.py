@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from ray.serve.exceptions import RequestCancelledError
 
@@ -19,7 +18,8 @@ from controller.errors import DeadlineError, NoExpertError
 from controller.events import Event, TaskChosen, TaskStarted
 from controller.failure import failure, gone, lost, root
 from controller.handles import Experts, Response
-from controller.node import Node, attempt, cause, ended
+from controller.leasing import Leases
+from controller.node import Node, attempt, cause, choice, ended
 from controller.outcome import Failure, Outcome, Status, Timings
 from controller.plan import Task
 from controller.selector import Selection, Selector
@@ -73,6 +73,7 @@ class Dispatcher:
         self._emit = emit
         self._deadline = deadline
         self._task_seconds = task_seconds
+        self._leases = Leases(run, experts, selector, emit, deadline)
         self._nodes: dict[int, Node] = {}
         self._files: dict[str, Response] = {}
         self._remade: list[Response] = []
@@ -95,6 +96,7 @@ class Dispatcher:
         await asyncio.gather(*(node.runner for node in self._nodes.values() if node.runner is not None))
         for response in self._remade:
             response.cancel()
+        await self._leases.end()
         return self.outcomes()
 
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -111,6 +113,7 @@ class Dispatcher:
             self._cancelled(node)  # a runner that had not begun has told nothing
         for response in (*self._files.values(), *self._remade):  # no task of their own cancels these
             response.cancel()
+        await self._leases.end()
 
     # One task ------------------------------------------------------------------------------------------
 
@@ -118,6 +121,8 @@ class Dispatcher:
         """See one task through to its outcome."""
         try:
             node.selection = await self._select(node.task)
+            if node.task.dep:
+                self._leases.expect(node.selection.candidates[0])
             await self._attempt_all(node, list(node.selection.candidates))
         except asyncio.CancelledError:
             self._cancelled(node)
@@ -150,7 +155,7 @@ class Dispatcher:
             except Exception as error:
                 node.attempts.append(attempt(card, time.time() - node.began, failure(error)))
                 self._log(node, card, error)
-                self._recover(node, candidates, error)
+                await self._recover(node, candidates, error)
             else:
                 node.attempts.append(attempt(card, time.time() - node.began))
                 return self._end(node, Status.DONE, account, card)
@@ -167,13 +172,13 @@ class Dispatcher:
             self._looks.add(look)
             look.add_done_callback(self._looks.discard)
 
-    def _recover(self, node: Node, candidates: list[ModelCard], error: Exception) -> None:
+    async def _recover(self, node: Node, candidates: list[ModelCard], error: Exception) -> None:
         """Leave in ``candidates`` what is worth a try after a failed attempt, the next one first."""
         if isinstance(root(error), NotFoundError) or self._left() <= _TOO_LATE_S:
             return candidates.clear()
         if lost(error):
             self._files.clear()
-            if gone(error) and self._remake(node):
+            if gone(error) and await self._remake(node):
                 return None  # not its model's fault: the same one again, with its inputs made anew
             if len(candidates) == 1 and not node.revived:
                 node.revived = True  # nothing else can run it: once more, when its expert is back
@@ -185,7 +190,7 @@ class Dispatcher:
             )
         return None
 
-    def _remake(self, node: Node) -> bool:
+    async def _remake(self, node: Node) -> bool:
         """Call the tasks this one needs once more, as their results may have died; False where none was."""
         called = False
         for task_id in node.task.dep:
@@ -193,8 +198,9 @@ class Dispatcher:
             if upstream.outcome is None or upstream.outcome.status is not Status.DONE or upstream.remade:
                 continue
             upstream.remade = called = True
-            self._remake(upstream)
+            await self._remake(upstream)
             card = self._selector.catalog.get(upstream.attempts[-1].model)
+            await self._leases.keep(card)
             self._remade.append(self._call(upstream, card))
         return called
 
@@ -211,6 +217,16 @@ class Dispatcher:
             Exception: whatever the expert raised.
 
         """
+        async with self._leases.held(node.task.id, card, lambda: self._inputs(node)):
+            return await self._called(node, card)
+
+    def _inputs(self, node: Node) -> list[Response]:
+        """The latest responses of the tasks that one needs."""
+        upstream = (self._nodes[task_id].response for task_id in node.task.dep)
+        return [response for response in upstream if response is not None]
+
+    async def _called(self, node: Node, card: ModelCard) -> Account:
+        """See ``_attempt``."""
         used = {task_id: self._nodes[task_id].version for task_id in node.task.dep}
         response = self._call(node, card)
         held = [response]
@@ -351,7 +367,7 @@ class Dispatcher:
             text=account.text,
             data=account.data,
             artifacts=account.artifacts,
-            choice=self._choice(node, card),
+            choice=choice(node, card),
             attempts=tuple(node.attempts),
             timings=Timings(
                 dispatched=node.dispatched or now,
@@ -366,22 +382,6 @@ class Dispatcher:
 
     def _cancelled(self, node: Node) -> None:
         self._end(node, Status.CANCELLED, error=Failure(code="cancelled", message="The run was cancelled."))
-
-    def _choice(self, node: Node, card: ModelCard | None) -> Any:
-        if node.selection is None:
-            return None
-        taken = card or next(
-            (c for c in node.selection.candidates for a in node.attempts[-1:] if c.id == a.model), None
-        )
-        if taken is None:
-            return None
-        failed = [
-            attempt.model
-            for attempt in node.attempts
-            if attempt.failure is not None and attempt.model != taken.id
-        ]
-        reason = f"{', '.join(dict.fromkeys(failed))} failed; the next by rank took over" if failed else None
-        return node.selection.choice(taken, reason)
 
     def _drop(self, node: Node) -> None:
         """Free what a task that did not end well still holds."""

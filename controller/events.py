@@ -61,6 +61,15 @@ class TaskChosen(_Event):
     choice: Choice
 
 
+class TaskWaking(_Event):
+    """A task's inputs are there, and its model is being woken; ``seconds`` is what that usually takes."""
+
+    type: Literal["task.waking"] = "task.waking"
+    id: int
+    model: str
+    seconds: float
+
+
 class TaskStarted(_Event):
     """A task's inputs are all there and its model was called."""
 
@@ -115,8 +124,8 @@ class RunFailed(_Event):
 
 
 Event = Annotated[
-    RunCreated | PlanTask | PlanDone | TaskChosen | TaskStarted | TaskDone | TaskFailed | TaskSkipped
-    | AnswerDelta | RunDone | RunFailed,
+    RunCreated | PlanTask | PlanDone | TaskChosen | TaskWaking | TaskStarted | TaskDone | TaskFailed
+    | TaskSkipped | AnswerDelta | RunDone | RunFailed,
     Field(discriminator="type"),
 ]  # fmt: skip
 """Any event; told apart by ``type``."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from controller.events import Event, TaskDone, TaskFailed, TaskSkipped
 from controller.handles import Response
-from controller.outcome import Attempt, Failure, Outcome, Status
+from controller.outcome import Attempt, Choice, Failure, Outcome, Status
 from controller.plan import Task
 from controller.selector import Selection
 from model_catalog.card import ModelCard
@@ -52,6 +52,19 @@ def cause(node: Node) -> Failure | None:
 def attempt(card: ModelCard, seconds: float, error: Failure | None = None) -> Attempt:
     """The account of one try of a model."""
     return Attempt(model=card.id, seconds=round(seconds, 4), failure=error)
+
+
+def choice(node: Node, card: ModelCard | None = None) -> Choice | None:
+    """The account of the model that a task was given to: ``card``, or the one that was tried last."""
+    if node.selection is None:
+        return None
+    tried = (c for c in node.selection.candidates for a in node.attempts[-1:] if c.id == a.model)
+    taken = card or next(tried, None)
+    if taken is None:
+        return None
+    failed = [one.model for one in node.attempts if one.failure is not None and one.model != taken.id]
+    reason = f"{', '.join(dict.fromkeys(failed))} failed; the next by rank took over" if failed else None
+    return node.selection.choice(taken, reason)
 
 
 def ended(run: str, outcome: Outcome) -> Event:

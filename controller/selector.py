@@ -35,7 +35,7 @@ class Fleet:
 
     Attributes:
         running: ids of the models whose experts take calls.
-        cold: those of them that have no replica now: the first call waits until one has started.
+        cold: those of them that are asleep: the first call wakes one, which takes about so many seconds.
         starting: ids of the models whose experts are being started.
         obstacles: why other models cannot run, by id, as parts of a sentence.
         learned: cards of experts that the catalog does not have, or not so.
@@ -46,7 +46,7 @@ class Fleet:
     starting: frozenset[str] = frozenset()
     obstacles: Mapping[str, str] = field(default_factory=dict)
     learned: tuple[ModelCard, ...] = ()
-    cold: frozenset[str] = frozenset()
+    cold: Mapping[str, float] = field(default_factory=dict)
 
     def obstacle(self, card: ModelCard) -> str:
         """Why a model cannot run now."""
@@ -82,7 +82,7 @@ class Selector:
 
     def see(self, fleet: Fleet) -> None:
         """Take in what runs now, and the cards of what is new."""
-        if fleet.learned:
+        if not all(card in self.catalog for card in fleet.learned):
             self.catalog = Catalog([*self.catalog, *fleet.learned])
         self.fleet = fleet
 

@@ -97,6 +97,8 @@ def resolve(source: str, revision: str | None = None, token: SecretStr | None = 
     if Path(source).is_absolute():
         return None
     asked = revision or "main"
+    if store.COMMIT.fullmatch(asked):
+        return asked
     return store.pinned(source, asked) or _ask("resolve", source, asked, token)
 
 

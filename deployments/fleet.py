@@ -221,6 +221,32 @@ def _secret(card: ModelCard, token: SecretStr | None, llm: Endpoint | None) -> S
     return llm.api_key if llm is not None and card.defaults.get("base_url") == llm.base_url else None
 
 
+def admit(cards: Sequence[ModelCard]) -> None:
+    """Take experts into the fleet that sleep while they are idle, and wake each once, to see that it works.
+
+    Raises:
+        FleetError: there is no keeper here, or one could not be woken; that one is not of the fleet then.
+
+    """
+    if not cards:
+        return
+    try:
+        keeper: DeploymentHandle = serve.get_app_handle(KEEPER)
+    except Exception:
+        raise FleetError("The product is not installed on this cluster; run hugginggpt deploy.") from None
+    for card in cards:
+        keeper.add.remote(card).result()
+    failed = []
+    for card, waking in [(card, keeper.wake.remote(card.id)) for card in cards]:
+        try:
+            waking.result()
+        except FleetError as error:
+            failed.append(error.message)
+            keeper.remove.remote(card.id).result()
+    if failed:
+        raise FleetError(f"Not every expert became ready: {' '.join(failed)}")
+
+
 def deploy(
     cards: Sequence[ModelCard],
     limits: Limits | None = None,
@@ -350,6 +376,20 @@ def keeper_app(
         graceful_shutdown_timeout_s=DRAIN_S,
     )
     return deployment.bind(list(cards), root, limits, token, idle_s)
+
+
+def members() -> set[str]:
+    """The models of the experts that sleep while they are idle; none where there is no keeper."""
+    try:
+        keeper: DeploymentHandle = serve.get_app_handle(KEEPER)
+    except Exception:
+        return set()
+    return {standing.card.id for standing in keeper.standings.remote().result()}
+
+
+def dismiss(card: ModelCard) -> None:
+    """Take an expert out of the fleet; what it has begun is finished."""
+    serve.get_app_handle(KEEPER).remove.remote(card.id).result()
 
 
 def announce(cards: Sequence[ModelCard] = ()) -> None:

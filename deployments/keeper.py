@@ -8,6 +8,7 @@ expert is awake.
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Coroutine, Sequence
 from functools import partial
@@ -26,7 +27,7 @@ from deployments.needs import need, note, placed, places
 from deployments.residency import Residency
 from deployments.rooms import Place
 from deployments.standing import Standing
-from deployments.waking import Hands
+from deployments.waking import WAKE_S, Hands
 from model_catalog.card import ModelCard
 
 logger = logging.getLogger("ray.serve")
@@ -60,6 +61,7 @@ class Keeper:
         self._book = await asyncio.to_thread(Book.read, self._folder)
         self._books = Residency(idle_s=idle_s)
         self._hands = Hands(limits, token)
+        self._token = token
         self._cards: dict[str, ModelCard] = {}
         self._peaks: dict[str, int] = {}
         self._granted: dict[str, asyncio.Future[int]] = {}
@@ -157,6 +159,20 @@ class Keeper:
         self._do(self._books.stop(model, time.time()))
         return self._standing(model)
 
+    async def wake(self, model: str) -> Standing:
+        """Wake an expert, and wait until it is awake.
+
+        Raises:
+            BusyError: there will be no room for it in time.
+            FleetError: it is not of the fleet, or cannot be woken here.
+
+        """
+        self._known(model)
+        lease = secrets.token_hex(8)
+        await self.lease(model, lease, time.time() + WAKE_S)
+        await self.release(lease)
+        return self._standing(model)
+
     async def pin(self, model: str, pinned: bool = True) -> Standing:
         """Keep an expert awake for ever once it is, or no more.
 
@@ -202,7 +218,7 @@ class Keeper:
             waiting.set_result(answer)
 
     async def _wake(self, model: str, place: Place) -> None:
-        began, card = time.time(), self._cards[model]
+        began, card = time.time(), await self._pinned(model)
         sized = placed(card, place, self._books.devices)
         memory = 0 if sized.gpu else self._books.members[model].need.ram_bytes
         try:
@@ -226,6 +242,14 @@ class Keeper:
             member.need = need(card, self._book)
         where = ", ".join(one.gpus[0] if one.gpus else "the CPU" for one in figures)
         logger.info("%s is awake after %.2f s on %s", card.id, wake_s, where)
+
+    async def _pinned(self, model: str) -> ModelCard:
+        """The card with the commits that all its replicas take, now and later."""
+        card = await asyncio.to_thread(fleet.pinned, self._cards[model], self._token)
+        if model in self._book.added:
+            self._book.added[model] = card
+        self._cards[model] = card
+        return card
 
     async def _sleep(self, model: str) -> None:
         await self._hands.end(self._cards[model])

@@ -106,6 +106,13 @@ def _of_node(node: str, resources: dict[str, float], labels: dict[str, str]) -> 
     return [*gpus, *([Device(node, None, memory)] if memory else [])]
 
 
+def names() -> dict[str, str]:
+    """What the nodes of the cluster are called, by Ray's id."""
+    return {
+        node["NodeID"]: node.get("NodeManagerHostname") or node["NodeManagerAddress"] for node in ray.nodes()
+    }
+
+
 def growable() -> bool:
     """Whether Ray's autoscaler may add nodes with GPUs to this cluster."""
     from ray._private.state import state as cluster

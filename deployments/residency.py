@@ -1,9 +1,9 @@
 """Which experts hold a replica: who is woken, who sleeps, and who waits for whom.
 
 A machine of states without Ray and without a clock: the keeper tells it what happened and when, and does what
-it answers. Every call of an expert of the fleet holds a lease, from when its inputs are there to its end. An
-expert with a lease stays; of the others those leave first whose loss costs least: cost to wake over time since
-last use (as GreedyDual-Size weighs what a cache keeps, Cao and Irani 1997). Those who wait are served in the
+it answers. Every call of an expert of the fleet holds a lease, from when its inputs are there to its end. One
+with a lease stays; of the others those leave first whose loss costs least: cost to wake over time since last
+use (as GreedyDual-Size weighs what a cache keeps, Cao and Irani 1997). Those who wait are served in the
 order they came, except that one may pass another for whom there is no room yet; after ``PATIENCE_S`` the
 devices that he needs are closed to all who come later, so that he waits no longer than those at work there.
 """

@@ -47,6 +47,10 @@ class Catalog:
     def __len__(self) -> int:
         return len(self._cards)
 
+    def __contains__(self, card: object) -> bool:
+        """Whether it has this very card, not only one of its id."""
+        return isinstance(card, ModelCard) and self._cards.get(card.id) == card
+
     def __iter__(self) -> Iterator[ModelCard]:
         return iter(self._cards.values())
 

@@ -11,9 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from controller.api import files, health, ids, jarvis, runs
+from controller.api import experts, files, health, ids, jarvis, runs
 from controller.api.body import explained, no_json
 from controller.api.guard import LOCAL_ORIGIN, Guard, envelope, kind
+from controller.api.inference import door as inference
 from controller.api.mcp import Door
 from controller.api.openai import routes as openai
 from controller.api.recent import Recent
@@ -70,7 +71,7 @@ def build(backend: Backend, proxied: bool = False) -> FastAPI:
     app.state.proxied = proxied
     app.state.runs = Runs()
     app.state.recent = Recent()
-    for door in (health, jarvis, runs, openai, files):  # files last: it takes every other path
+    for door in (health, experts, jarvis, runs, openai, inference, files):
         app.include_router(door.router)
     app.add_exception_handler(Exception, _unexpected)
     app.add_exception_handler(HTTPException, _http)

@@ -1,7 +1,7 @@
 """Health, readiness, and what runs."""
 
 import asyncio
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -27,13 +27,6 @@ class Unready(BaseModel):
 
     status: Literal["unready"]
     reason: str
-
-
-class ExpertList(BaseModel):
-    """The experts of this cluster: model, tasks, and their state in Ray Serve."""
-
-    object: Literal["list"] = "list"
-    data: list[dict[str, Any]]
 
 
 @router.get("/")
@@ -70,9 +63,3 @@ async def readyz(request: Request) -> Response:
     if not running:
         return JSONResponse({"status": "unready", "reason": "No expert runs; see hugginggpt ps."}, 503)
     return JSONResponse({"status": "ready", "brain": here.controller.brain, "experts": running})
-
-
-@router.get("/v1/experts")
-async def experts(request: Request) -> ExpertList:
-    """The experts of this cluster: model, tasks, and their state in Ray Serve."""
-    return ExpertList(data=await backend(request).controller.cluster.experts())

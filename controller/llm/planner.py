@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
@@ -68,7 +68,7 @@ class LlmPlanner:
     def __init__(
         self,
         llm: Llm,
-        cold: Callable[[], Collection[str]] = frozenset,
+        cold: Callable[[], Mapping[str, float]] = dict,
         seconds: float = SECONDS,
         waits: float = math.inf,
     ) -> None:
@@ -76,7 +76,7 @@ class LlmPlanner:
 
         Args:
             llm: the endpoint.
-            cold: asked for the ids of the candidates that are not loaded yet.
+            cold: asked for the candidates that are not loaded, and the seconds that each takes.
             seconds: how long all calls for a plan may take.
             waits: how long they may wait besides for their places among the endpoint's calls at once.
 

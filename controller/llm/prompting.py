@@ -5,7 +5,7 @@ that changes only with what runs.
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -114,13 +114,16 @@ def _example(example: Mapping[str, Any]) -> str:
 
 
 def menu(
-    offered: Mapping[str, Sequence[ModelCard]], cold: Collection[str], max_tasks: int, budget_tokens: int
+    offered: Mapping[str, Sequence[ModelCard]],
+    cold: Mapping[str, float],
+    max_tasks: int,
+    budget_tokens: int,
 ) -> Menu:
     """The candidates of each task that has two or more, within a budget, and which tasks nothing runs.
 
     Args:
         offered: the candidates of every task, first by rank.
-        cold: ids of those that are not loaded yet.
+        cold: the seconds that those take to be loaded which are not.
         max_tasks: the most tasks of a plan.
         budget_tokens: the most tokens of the candidates.
 
@@ -171,11 +174,11 @@ def _absent(offered: Mapping[str, Sequence[ModelCard]]) -> str:
     return f"These tasks have no model that runs: {', '.join(absent)}. {advice}"
 
 
-def _choice(tasks: str, cards: Iterable[ModelCard], cold: Collection[str], longest: int) -> str:
-    return "\n".join([f"{tasks}:", *(f"- {_card(card, card.id in cold, longest)}" for card in cards)])
+def _choice(tasks: str, cards: Iterable[ModelCard], cold: Mapping[str, float], longest: int) -> str:
+    return "\n".join([f"{tasks}:", *(f"- {_card(card, cold.get(card.id), longest)}" for card in cards)])
 
 
-def _card(card: ModelCard, cold: bool, longest: int) -> str:
+def _card(card: ModelCard, cold: float | None, longest: int) -> str:
     words = " ".join(card.description.split())
     words = words if len(words) <= longest else f"{words[: longest - 1].rstrip()}…" if longest else ""
     figures = [
@@ -184,10 +187,14 @@ def _card(card: ModelCard, cold: bool, longest: int) -> str:
         f"{_short(card.likes.value)} likes" if card.likes else "",
         card.license or "",
         _size(card),
-        "served elsewhere" if runs_elsewhere(card) else "cold" if cold else "warm",
+        "served elsewhere" if runs_elsewhere(card) else _warmth(cold),
     ]
     told = ", ".join(filter(None, figures))
     return f"{card.id}: {words} ({told})" if words else f"{card.id} ({told})"
+
+
+def _warmth(cold: float | None) -> str:
+    return "warm" if cold is None else f"cold, {max(1, round(cold))} s to load"
 
 
 def _size(card: ModelCard) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from controller.dispatcher import Dispatcher
 from controller.events import Event, TaskChosen
-from controller.handles import ServeExperts
+from controller.experts import ServeExperts
 from controller.outcome import Outcome, Status
 from controller.plan import Plan
 from controller.selector import Selector

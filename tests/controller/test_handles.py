@@ -8,7 +8,8 @@ import pytest
 from ray import serve
 
 from controller.errors import StoreError
-from controller.handles import STORE_S, ServeExperts, ServeResponse, ServeStore
+from controller.experts import ServeExperts
+from controller.handles import STORE_S, ServeResponse, ServeStore
 from deployments import fleet
 from deployments.account import Artifact
 from deployments.errors import NotFoundError
@@ -83,6 +84,8 @@ class World:
         self.apps: dict[str, ExpertStatus] = {}
 
     def handle(self, name: str) -> FakeHandle:
+        if name == fleet.KEEPER:
+            raise RuntimeError("there is no such application")
         return FakeHandle(name, lambda: self.response, self.calls)
 
     def add(self, model: Any, status: str, replicas: int = 0, message: str = "") -> None:
@@ -122,7 +125,7 @@ async def test_what_serve_says_becomes_a_fleet(world: World) -> None:
     assert found.obstacle(ABSENT) == "it is not deployed"
     assert found.obstacle(FOREIGN).startswith("its card names no library")
     listed = await experts.experts()
-    assert [(item["model"], item["status"], item["replicas"]) for item in listed] == [
+    assert [(item.model, item.status, item.replicas) for item in listed] == [
         (RUNS.id, "RUNNING", 1),
         (STARTS.id, "DEPLOYING", 0),
         (FAILS.id, "DEPLOY_FAILED", 0),
@@ -135,7 +138,7 @@ async def test_an_expert_without_a_replica_is_cold_and_can_be_woken(world: World
     world.add(STARTS, "RUNNING", replicas=1)
     found = await experts.refresh()
     assert found.running == {RUNS.id, STARTS.id}
-    assert found.cold == {RUNS.id}
+    assert set(found.cold) == {RUNS.id}
     world.response = FakeResponse(error=RuntimeError("it cannot start"))
     experts.wake(RUNS)
     assert [(app, method) for app, method, *_ in world.calls] == [(fleet.app_name(RUNS), "figures")]
@@ -155,7 +158,7 @@ async def test_an_expert_that_the_catalog_lacks_is_asked_for_its_card_once(world
     found = await experts.refresh()
     assert list(found.learned) == [new]
     assert found.running == {new.id}
-    assert [item["model"] for item in await experts.experts()] == [new.id]
+    assert [item.model for item in await experts.experts()] == [new.id]
     asked = [method for _, method, *_ in world.calls]
     assert asked == ["card"]
     assert (await experts.refresh()).learned == ()
@@ -184,7 +187,7 @@ async def test_the_card_that_was_deployed_counts_above_the_catalogs(world: World
     world.add(RUNS, "RUNNING", replicas=1)
     larger = RUNS.model_copy(update={"gpu": 0.5})
     assert (await experts.refresh([larger])).learned == (larger,)
-    assert [item["gpu"] for item in await experts.experts()] == [0.5]
+    assert [item.gpu for item in await experts.experts()] == [0.5]
 
 
 # Calls ---------------------------------------------------------------------------------------------------

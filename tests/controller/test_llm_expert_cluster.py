@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from ray import serve
 
 from controller.dispatcher import Dispatcher
-from controller.handles import ServeExperts
+from controller.experts import ServeExperts
 from controller.outcome import Outcome, Status
 from controller.plan import Plan
 from controller.selector import Selector

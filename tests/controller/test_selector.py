@@ -94,7 +94,7 @@ def test_a_planners_own_reason_is_told() -> None:
 )
 def test_a_loaded_model_goes_before_a_cold_one_on_a_near_tie(cold: set[str], first: str) -> None:
     selector = _selector(CARDS)
-    selector.fleet = Fleet(selector.fleet.running, cold=frozenset(cold))
+    selector.fleet = Fleet(selector.fleet.running, cold=dict.fromkeys(cold, 5.0))
     selection = selector.select(_task())
     assert _ids(selection.candidates)[0] == first
     assert sorted(_ids(selection.candidates)) == ["m3", "m4", "m5"], "the others stand by"

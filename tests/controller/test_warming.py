@@ -23,7 +23,7 @@ WORDS = "Translate 'good morning' into French, then read it aloud"
 def woken(words: str, cold: set[str], most: int = 4) -> list[str]:
     selector, cluster = Selector(Catalog(CARDS)), FakeCluster(answers)
     ids = {f"test/{name}" for name in cold}
-    selector.fleet = Fleet(frozenset(item.id for item in CARDS), cold=frozenset(ids))
+    selector.fleet = Fleet(frozenset(item.id for item in CARDS), cold=dict.fromkeys(ids, 5.0))
     Warmer(selector, cluster, most).warm(Request(messages=(Message(role="user", content=words),)))
     return [model.partition("/")[2] for model in cluster.woken]
 
@@ -54,7 +54,7 @@ async def test_a_run_wakes_them_before_a_planner_that_takes_its_time(
 ) -> None:
     stage = Stage([Reply("Hello!")], streamed, settings=Settings(warm_ahead=2))
     fleet = stage.controller.selector.fleet
-    stage.controller.selector.fleet = Fleet(fleet.running, cold=frozenset({"test/c"}))
+    stage.controller.selector.fleet = Fleet(fleet.running, cold={"test/c": 5.0})
     request = Request(messages=(Message(role="user", content=WORDS),))
     async for _ in stage.controller.run(request):
         pass

@@ -10,7 +10,8 @@ from ray import serve
 
 from controller.controller import Controller
 from controller.events import RunDone
-from controller.handles import ServeExperts, ServeStore
+from controller.experts import ServeExperts
+from controller.handles import ServeStore
 from controller.outcome import Outcome, Status
 from controller.request import Message, Request
 from controller.responder import EmbeddedResponder

@@ -5,8 +5,8 @@ import functools
 import selectors
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, ParamSpec, cast
@@ -16,11 +16,14 @@ from ray.exceptions import ActorDiedError, ObjectLostError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RequestCancelledError
 
 from controller.handles import Response
+from controller.roster import Expert
 from controller.selector import Fleet, Selector
 from deployments.account import Account, Artifact
-from deployments.errors import NotFoundError
+from deployments.errors import FleetError, NotFoundError
 from deployments.media import File
+from deployments.member import State
 from deployments.result import Call, Result
+from deployments.standing import Standing
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
 from model_catalog.tasks import Modality
@@ -147,6 +150,9 @@ class Promise:
         if not self.future.done():
             self.future.set_exception(error)
 
+    async def arrived(self) -> None:
+        await asyncio.wait({asyncio.shield(self.future)})
+
     def cancel(self) -> None:
         self.cancelled |= not self.future.done()
         self.on_cancel()
@@ -193,6 +199,10 @@ class FakeExperts:
         keep: stores a result: its account, or what went wrong; None leaves the storing open.
         missing: paths of files that are not there.
         slow_files: whether files never arrive.
+        asleep: ids of models that sleep while they are idle.
+        room: ends the wait for such a one: None where it is awake at once.
+        held: the models that are held awake now.
+        woken: the models that were told to wake, and those that were leased.
 
     """
 
@@ -203,6 +213,30 @@ class FakeExperts:
     calls: list[Called] = field(default_factory=list)
     fetched: list[tuple[str, Promise]] = field(default_factory=list)
     stored: list[tuple[Promise, Promise]] = field(default_factory=list)
+    asleep: set[str] = field(default_factory=set)
+    room: Callable[[ModelCard], Promise | None] = lambda card: None
+    held: list[str] = field(default_factory=list)
+    woken: list[str] = field(default_factory=list)
+
+    def sleeps(self, card: ModelCard) -> bool:
+        """See ``controller.handles.Experts``."""
+        return card.id in self.asleep
+
+    @asynccontextmanager
+    async def lease(self, card: ModelCard, until: float) -> AsyncIterator[None]:
+        """See ``controller.handles.Experts``."""
+        self.woken.append(card.id)
+        if (waiting := self.room(card)) is not None:
+            await waiting
+        self.held.append(card.id)
+        try:
+            yield
+        finally:
+            self.held.remove(card.id)
+
+    def wake(self, card: ModelCard) -> None:
+        """See ``controller.handles.Experts``."""
+        self.woken.append(card.id)
 
     def infer(self, card: ModelCard, call: Call, upstream: Sequence[Response]) -> Promise:
         """See ``controller.handles.Experts``."""
@@ -267,6 +301,10 @@ def answers(called: Called) -> Result:
     return answer(called.card)
 
 
+def _row(model: str) -> Expert:
+    return Expert(model=model, tasks=[], application="app", status="RUNNING", state=State.WARM)
+
+
 @dataclass(slots=True)
 class FakeCluster(FakeExperts):
     """A cluster whose fleet, files and experts a test names."""
@@ -274,19 +312,35 @@ class FakeCluster(FakeExperts):
     files: dict[str, Modality] = field(default_factory=dict)
     fleet: Fleet = field(default_factory=Fleet)
     stat_error: Exception | None = None
-    woken: list[str] = field(default_factory=list)
 
-    def wake(self, card: ModelCard) -> None:
+    def told(self, changed: Sequence[Standing], gone: Sequence[str]) -> Fleet:
         """See ``controller.handles.Cluster``."""
-        self.woken.append(card.id)
+        return self.fleet
 
     async def refresh(self, cards: Sequence[ModelCard] = ()) -> Fleet:
         """See ``controller.handles.Cluster``."""
         return replace(self.fleet, learned=tuple(cards)) if cards else self.fleet
 
-    async def experts(self) -> list[dict[str, Any]]:
+    async def experts(self) -> list[Expert]:
         """See ``controller.handles.Cluster``."""
-        return [{"model": model} for model in sorted(self.fleet.running)]
+        return [_row(model) for model in sorted(self.fleet.running)]
+
+    async def add(self, card: ModelCard) -> Expert:
+        """See ``controller.handles.Cluster``."""
+        self.fleet = replace(self.fleet, running=self.fleet.running | {card.id})
+        return _row(card.id)
+
+    async def remove(self, model: str) -> None:
+        """See ``controller.handles.Cluster``."""
+        if model not in self.fleet.running:
+            raise wrapped(FleetError(f"{model} is not of the fleet."))
+        self.fleet = replace(self.fleet, running=self.fleet.running - {model})
+
+    async def act(self, model: str, action: str) -> Expert:
+        """See ``controller.handles.Cluster``."""
+        if model not in self.fleet.running:
+            raise wrapped(FleetError(f"{model} is not of the fleet."))
+        return _row(model)
 
     async def stat(self, path: str) -> Artifact:
         """See ``controller.handles.Cluster``."""

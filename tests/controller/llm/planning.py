@@ -80,7 +80,7 @@ async def plan(
         done = Planned(Plan(max_tasks), endpoint.requests)
         conversation = asked(request) if isinstance(request, str) else request
         try:
-            planner = LlmPlanner(llm, frozenset, **(times or {})).plan(
+            planner = LlmPlanner(llm, dict, **(times or {})).plan(
                 conversation, offers, done.plan, done.usage
             )
             async with aclosing(planner) as steps:
