@@ -1,0 +1,1 @@
+"""Hugging Face's inference protocol, as ``huggingface_hub.InferenceClient`` speaks it."""
