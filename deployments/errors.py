@@ -10,6 +10,7 @@ HuggingGPTError                (model_catalog.errors)
     ├── StoppedError      499  stopped               the call was cancelled while it ran
     ├── NotFoundError     404  not_found             no artifact under that path
     └── FleetError        503  fleet                 an expert cannot be deployed here
+        ├── NoMemberError 404  not_found             no expert of that name is in the fleet
         └── BusyError     503  busy                  there is no room for an expert in time
 """
 
@@ -75,6 +76,13 @@ class FleetError(DeploymentError):
 
     code = "fleet"
     status = 503
+
+
+class NoMemberError(FleetError):
+    """No expert of that name is in the fleet."""
+
+    code = "not_found"
+    status = 404
 
 
 class BusyError(FleetError):

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from deployments import fleet, launch
 from deployments.book import Book
-from deployments.errors import BusyError, FleetError
+from deployments.errors import BusyError, FleetError, NoMemberError
 from deployments.figures import Figures
 from deployments.media import Limits
 from deployments.member import Action, Grant, Member, Refuse, Resize, Sleep, State, Wake
@@ -136,7 +136,7 @@ class Keeper:
         """Take an expert out of the fleet for good; what it has begun is finished.
 
         Raises:
-            FleetError: it is not of the fleet.
+            NoMemberError: it is not of the fleet.
 
         """
         self._known(model)
@@ -152,7 +152,7 @@ class Keeper:
         """Put an expert to sleep; what it has begun is finished.
 
         Raises:
-            FleetError: it is not of the fleet.
+            NoMemberError: it is not of the fleet.
 
         """
         self._known(model)
@@ -177,7 +177,7 @@ class Keeper:
         """Keep an expert awake for ever once it is, or no more.
 
         Raises:
-            FleetError: it is not of the fleet.
+            NoMemberError: it is not of the fleet.
 
         """
         self._known(model).pinned = pinned
@@ -281,7 +281,7 @@ class Keeper:
     def _known(self, model: str) -> Member:
         member = self._books.members.get(model)
         if member is None:
-            raise FleetError(f"{model} is not of the fleet; hugginggpt ps shows what is.")
+            raise NoMemberError(f"{model} is not of the fleet; hugginggpt ps shows what is.")
         return member
 
     async def _found(self, figures: Sequence[Figures]) -> None:

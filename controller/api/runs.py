@@ -44,7 +44,16 @@ HEARTBEAT_S = 15.0
 """How long a stream may be silent; then a comment keeps the connection, and shows that it is one."""
 
 _SHOWN = 200  # characters of a request, in lists of runs
-_STREAM: dict[str, Any] = {"text/event-stream": {"schema": {"type": "string"}}}
+_STREAM: dict[str, Any] = {
+    "text/event-stream": {
+        "schema": {
+            "type": "object",
+            "description": "An event; `data` is its JSON.",
+            "required": ["id", "event", "data"],
+            "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+        }
+    }
+}
 
 
 class RunRequest(BaseModel):

@@ -19,7 +19,7 @@ from controller.handles import Response
 from controller.roster import Expert
 from controller.selector import Fleet, Selector
 from deployments.account import Account, Artifact
-from deployments.errors import FleetError, NotFoundError
+from deployments.errors import NoMemberError, NotFoundError
 from deployments.media import File
 from deployments.member import State
 from deployments.result import Call, Result
@@ -333,13 +333,13 @@ class FakeCluster(FakeExperts):
     async def remove(self, model: str) -> None:
         """See ``controller.handles.Cluster``."""
         if model not in self.fleet.running:
-            raise wrapped(FleetError(f"{model} is not of the fleet."))
+            raise wrapped(NoMemberError(f"{model} is not of the fleet."))
         self.fleet = replace(self.fleet, running=self.fleet.running - {model})
 
     async def act(self, model: str, action: str) -> Expert:
         """See ``controller.handles.Cluster``."""
         if model not in self.fleet.running:
-            raise wrapped(FleetError(f"{model} is not of the fleet."))
+            raise wrapped(NoMemberError(f"{model} is not of the fleet."))
         return _row(model)
 
     async def stat(self, path: str) -> Artifact:
