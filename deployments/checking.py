@@ -149,7 +149,7 @@ class Checker:
             return _folder(Path(source))
         files = self._hub.files(source, revision)
         sizes = files.sizes
-        wanted = [name for name in support(sizes) if _fetched(name) and sizes[name] <= MOST]
+        wanted = [name for name in support(sizes) if is_small(name) and sizes[name] <= MOST]
         small = {name: self._hub.read(source, files.commit, name) for name in wanted}
         return Sheet(source, tuple(sizes), small, files.commit)
 
@@ -180,11 +180,12 @@ def _folder(folder: Path) -> Sheet:
     if not folder.is_dir():
         raise ExpertError(f"There is no folder {folder} on this node; put the model there.")
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    wanted = [name for name in support(found) if _fetched(name) and found[name].stat().st_size <= MOST]
+    wanted = [name for name in support(found) if is_small(name) and found[name].stat().st_size <= MOST]
     return Sheet(str(folder), tuple(found), {name: found[name].read_bytes() for name in wanted})
 
 
-def _fetched(name: str) -> bool:
+def is_small(name: str) -> bool:
+    """Whether a file is one of those that are fetched for a check: configurations and templates."""
     return name.endswith(_CONFIGURATION) and not vetting.is_data(name)
 
 

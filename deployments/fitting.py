@@ -29,6 +29,8 @@ FILES_ALONE = frozenset({"annotator", "tabular-classification"})
 
 _TEMPLATED = ("chat_template.json", "tokenizer_config.json", "processor_config.json")
 
+_HEAD = re.compile(r"For(\w*(?:Classification|Answering|Choice|Detection|Segmentation))$")
+
 
 def fit(card: ModelCard, folder: Path, parts: Mapping[str, Path]) -> bool:
     """Open a model's folder as its runner would, without weights.
@@ -153,9 +155,23 @@ def skeleton(auto: Any, folder: Path, spare: tuple[str, ...], task: str) -> Any:
     model = _bare(cls, config)
     saved = [found for name in config.architectures or () if (found := _model_class(name))]
     if saved and cls not in saved:
+        _check_heads(cls, saved, task)
         reports = [_report(model, _bare(each, config)) for each in saved]
         check_report(cls.__name__, reports[0], model, spare)
     return model
+
+
+def _check_heads(cls: Any, saved: Iterable[Any], task: str) -> None:
+    """Refuse a model whose head was trained for something else, though its weights have the same names.
+
+    Raises:
+        ExpertError: it was.
+
+    """
+    own, others = _HEAD.search(cls.__name__), [_HEAD.search(each.__name__) for each in saved]
+    if own and all(head and head[1] != own[1] for head in others):
+        names = ", ".join(each.__name__ for each in saved)
+        raise ExpertError(f"A {names} cannot do {task}; give its card the tasks that it was made for.")
 
 
 def _class(auto: Any, config: Any) -> Any:
