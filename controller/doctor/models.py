@@ -77,7 +77,8 @@ def fit(machine: Machine, needs: Sequence[Need]) -> Iterator[Finding]:
     """Whether models fit a machine: those that are not here its disk, the largest its GPUs and memory."""
     yield _disk(machine, needs)
     try:
-        gpus = sorted((gpu.memory for gpu in machine.gpus()), reverse=True)
+        own = machine.memory()[0]  # of GPUs that share it, for which the driver has no figure
+        gpus = sorted((gpu.memory or own for gpu in machine.gpus()), reverse=True)
     except ControllerError:
         gpus = []
     yield _gpus(gpus, needs) if gpus else _memory(machine, needs)

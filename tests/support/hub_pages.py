@@ -84,6 +84,9 @@ class Handler(BaseHTTPRequestHandler):
         if parts == ["models"]:
             self._listing(query)
             return
+        if parts == ["whoami-v2"]:
+            self._json({"type": "user", "name": "ada"}) if self._token() else self._error(401, "", "Log in.")
+            return
         repo = self._repo("/".join(parts[1:3])) if parts[0] == "models" else None
         if repo is None:
             self._unknown()
