@@ -59,6 +59,7 @@ class Wish:
         tasks: the task types whose cards are read anew, and whose models are listed.
         limit: the first models of each task, by downloads, that the catalog is to have at least.
         move: whether cards get the newest commit of their models.
+        own: models of which the operator has written the card, which is left alone.
         day: today, as ``2026-11-22``.
 
     """
@@ -66,6 +67,7 @@ class Wish:
     tasks: tuple[str, ...]
     limit: int
     move: bool = False
+    own: frozenset[str] = frozenset()
     day: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
 
 
@@ -194,7 +196,7 @@ def sync(
     def model(name: str) -> Any:
         return seen.get(name) or journal.get(f"model {name}", lambda: _told(hub, name))
 
-    mine = [card for card in known if set(card.tasks) & set(wish.tasks)]
+    mine = [card for card in known if set(card.tasks) & set(wish.tasks) and card.id not in wish.own]
     answers = _all([card.id for card in mine], model, partial(progress, "reading"))
     told = {name: Told.model_validate(row) for name, row in answers.items() if row is not None}
     if len(mine) >= _MANY and 2 * len(told) < len(mine):
@@ -208,7 +210,7 @@ def sync(
     ]
     moved = {name: row.id for name, row in told.items() if row.id != name}
     runs = {moved.get(card.id, card.id): judge.runs(card) for card in known}
-    search = _Search(wish, journal, judge, runs)
+    search = _Search(wish, journal, judge, dict.fromkeys(wish.own, True) | runs)
     for number, (task, rows) in enumerate(listed.items(), 1):
         search.look(task, map(Told.model_validate, rows))
         progress("checking", number, len(listed))

@@ -82,10 +82,11 @@ def sync(
     from model_catalog.sync import JOURNAL, Journal, Wish
 
     asks = not (yes or dry_run)
-    if asks and (as_json or not (sys.stdin.isatty() and sys.stdout.isatty())):
+    if asks and (as_json or not _can_ask()):
         raise RequestError("There is no terminal to ask on; give --yes to write, or --dry-run to look only.")
     settings = load(config)
-    wish = Wish(tuple(task_type(name).name for name in task or TASKS), limit, revisions)
+    own = frozenset(card.id for card in read_cards(settings.catalog)) if settings.catalog else frozenset()
+    wish = Wish(tuple(task_type(name).name for name in task or TASKS), limit, revisions, own)
     hub = _hub(settings)
     path = settings.data_dir / JOURNAL
     if fresh:
@@ -109,13 +110,17 @@ def sync(
         console().print(f"Written to {settings.data_dir / overlay.CARDS}.", soft_wrap=True)
 
 
+def _can_ask() -> bool:
+    """Whether a person sits at a terminal."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def _synced(settings: Settings, wish: Any, hub: "Hub", journal: Any) -> "Synced":
     """What the Hub tells; what it told before an error is kept for the next time."""
     from deployments.checking import Checker
     from model_catalog.sync import sync as ask
 
-    own = {card.id for card in read_cards(settings.catalog)} if settings.catalog else set()
-    cards = [card for card in overlay.with_synced(settings.data_dir) if _of_hub(card) and card.id not in own]
+    cards = [card for card in overlay.with_synced(settings.data_dir) if _of_hub(card)]
     if journal.resumed:
         notes().print(f"Going on with {journal.resumed} answers of before; --fresh asks anew.", style="dim")
     try:

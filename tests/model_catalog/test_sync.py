@@ -108,6 +108,14 @@ def test_new_models_are_the_first_that_can_be_served(served: FakeHub, bare: Path
     assert served.asked() == ["/api/models"]  # the listing tells of known ones too
 
 
+def test_cards_of_ones_own_are_left_alone(served: FakeHub, bare: Path, tmp_path: Path) -> None:
+    for name, downloads in (("known", 3), ("written", 2), ("new", 1)):
+        listed(served, bare, f"lab/{name}", "fill-mask", downloads)
+    own = frozenset({"lab/known", "lab/written"})
+    assert run(tmp_path, [card("known")], limit=2, own=own).cards == ()
+    assert [each.id for each in run(tmp_path, [card("known")], limit=3, own=own).cards] == ["lab/new"]
+
+
 def test_tasks_that_the_hub_does_not_have_are_not_listed(served: FakeHub, tmp_path: Path) -> None:
     done = run(tmp_path, [], "canny-control", "conversational", limit=3)
     assert done.cards == ()
