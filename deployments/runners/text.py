@@ -169,6 +169,7 @@ class MaskFiller(TextRunner):
             {
                 "gap": gap + 1,
                 "word": self._word(token),
+                "token": token,
                 "score": round(score, 4),
                 "text": self._joined(pieces, [*best[:gap], token, *best[gap + 1 :]]),
             }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from fastapi import FastAPI
 from huggingface_hub import AsyncInferenceClient, set_async_client_factory
 from huggingface_hub.utils._http import default_async_client_factory
 
@@ -44,6 +45,7 @@ class Desk:
 
     Attributes:
         client: asks the server.
+        app: the server's application.
         stage: the controller behind it.
         folder: where its files lie.
         store: what holds them.
@@ -55,6 +57,7 @@ class Desk:
     """
 
     client: httpx2.AsyncClient
+    app: FastAPI
     stage: Stage
     folder: Path
     store: Any
@@ -100,9 +103,10 @@ async def desk(folder: Path, *cards: ModelCard) -> AsyncIterator[Desk]:
     known = selector([*CARDS, *MANY, *cards])
     stage.controller.selector.catalog = known.catalog
     stage.controller.selector.fleet = cluster.fleet = known.fleet
-    transport = httpx2.ASGITransport(app=build(Backend(stage.controller, store)), raise_app_exceptions=False)
+    app = build(Backend(stage.controller, store))
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url=URL) as client:
-        made = Desk(client, stage, folder, store)
+        made = Desk(client, app, stage, folder, store)
         cluster.script = made.script
         cluster.keep = lambda result: Account.of(
             result,

@@ -9,7 +9,6 @@ import pytest
 from huggingface_hub import AsyncInferenceClient
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError
 
-from controller.api.app import Backend, build
 from controller.selector import Fleet
 from deployments.errors import ExpertError, InputError
 from deployments.result import Result
@@ -207,8 +206,7 @@ async def test_what_runs_is_told_as_huggingggpts_model_server_did(tmp_path: Path
 )
 async def test_a_client_that_goes_away_frees_the_models(path: str, body: Any, tmp_path: Path) -> None:
     async with desk(tmp_path) as here:
-        app = build(Backend(here.stage.controller, here.store))
-        async with Visit(app, path, body):
+        async with Visit(here.app, path, body):
             await asyncio.wait_for(here.called.wait(), 20)
             await turns()
         assert all(called.response.cancelled for called in here.calls)
