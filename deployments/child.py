@@ -244,7 +244,10 @@ def main(channel: int) -> None:
     conversation = Channel(socket.socket(fileno=channel), trusted=True)
     handler = Forward(conversation)
     logging.getLogger().addHandler(handler)
-    logging.getLogger("ray.serve").setLevel(logging.INFO)
+    ours = logging.getLogger("ray.serve")
+    ours.setLevel(logging.INFO)
+    ours.addHandler(handler)
+    ours.propagate = False  # as Ray wants it, should a plugin import it
     with suppress(Closed):  # the replica is gone
         Child(conversation).live()
 

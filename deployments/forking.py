@@ -1,6 +1,6 @@
 """The zygote's own program: it imports what models need once, and forks a process for each model.
 
-    python -P -m deployments.forking SOCKET
+    python -P -m deployments.forking SOCKET MODULE...
 
 It listens at ``SOCKET`` from the start, so that who asks early waits until the imports are done. It has one
 thread, never uses a GPU, and knows no secrets: those come to a model's process by its own channel. What it
@@ -24,7 +24,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,14 +90,15 @@ class Zygote:
         self._import_s = 0.0
         self._ending = False
 
-    def prepare(self) -> None:
+    def prepare(self, modules: Sequence[str]) -> None:
         """Import what models need."""
         began = time.monotonic()
-        for name in MODULES:
+        for name in modules:
             load(name)
         gc.collect()
         gc.freeze()  # so that children do not copy what the collector would touch
         self._import_s = time.monotonic() - began
+        self._alone_since = time.monotonic()
         self._watch(self._listener, self._accept)
 
     def serve(self) -> Birth | None:
@@ -278,7 +279,7 @@ def main() -> None:
     """Be the zygote until nobody needs it, or one of its children until its model ends."""
     zygote = Zygote(sys.argv[1])  # it listens before the process that waits for this one goes on
     _detach()
-    zygote.prepare()
+    zygote.prepare(sys.argv[2:])
     birth = zygote.serve()
     if birth is None:
         return

@@ -182,7 +182,7 @@ def _start(path: Path) -> None:
     """Start the program, and wait until it listens."""
     with path.with_suffix(".log").open("wb") as log:
         subprocess.run(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-P", "-m", forking.__name__, str(path)],
+            [sys.executable, "-P", "-m", forking.__name__, str(path), *forking.MODULES],
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -203,9 +203,8 @@ def _last_words(path: Path) -> str:
 
 def _environment() -> dict[str, str]:
     """What the zygote sees: paths, language, and what the libraries read; no secrets."""
-    own = aside.environment(_SEEN_BY_LIBRARIES)
-    for name in _OF_ONE_MODEL:
-        own.pop(name, None)
+    seen = aside.environment(_SEEN_BY_LIBRARIES)
+    own = {key: seen[key] for key in seen if key not in _OF_ONE_MODEL and not _SECRET.fullmatch(key)}
     return own | {
         "HF_HUB_OFFLINE": "1",
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
@@ -216,7 +215,8 @@ def _environment() -> dict[str, str]:
 
 def _stamp() -> str:
     """What a zygote is known by."""
-    found: list[Any] = [sys.executable, sys.version, sys.prefix, os.nice(0), sorted(_environment().items())]
+    found: list[Any] = [sys.executable, sys.version, sys.prefix, os.nice(0), forking.MODULES]
+    found.append(sorted(_environment().items()))
     for name in forking.LIBRARIES:
         spec = find_spec(name)
         found.append(_version(spec.origin) if spec and spec.origin else None)
