@@ -1,6 +1,5 @@
 """Pictures, speech, transcriptions, vectors and files by OpenAI's own client."""
 
-import asyncio
 import base64
 import io
 from pathlib import Path
@@ -365,52 +364,3 @@ async def test_files_are_kept_listed_given_back_and_deleted(tmp_path: Path) -> N
         with pytest.raises(openai.BadRequestError) as raised:
             await here.client.files.list(limit=0)
         assert raised.value.param == "limit"
-
-
-async def test_a_client_that_goes_away_frees_the_expert(tmp_path: Path) -> None:
-    begun = asyncio.Event()
-
-    def hang(called: Called) -> None:
-        begun.set()
-
-    async with world(tmp_path, script=hang) as here:
-        for body, path in (
-            ({"prompt": "a cat"}, "/v1/images/generations"),
-            ({"input": "hello"}, "/v1/audio/speech"),
-            ({"input": "hello"}, "/v1/embeddings"),
-            (
-                {"model": "test/shorten", "messages": [{"role": "user", "content": "x"}]},
-                "/v1/chat/completions",
-            ),
-            ({"model": "test/shorten", "input": "x"}, "/v1/responses"),
-        ):
-            begun.clear()
-            await _leave(here.http, path, body, begun)
-            (call,) = here.stage.cluster.calls
-            assert call.response.cancelled, path
-            here.stage.cluster.calls.clear()
-
-
-async def _leave(http: httpx2.AsyncClient, path: str, body: Any, begun: asyncio.Event) -> None:
-    """Ask over the application itself, and go away once an expert works."""
-    transport: Any = http._transport
-    sent = False
-
-    async def receive() -> dict[str, Any]:
-        nonlocal sent
-        if not sent:
-            sent = True
-            return {"type": "http.request", "body": http.build_request("POST", path, json=body).content}
-        await begun.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        pass
-
-    scope = {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
-        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
-        "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")],
-        "server": ("127.0.0.1", 8000), "client": ("127.0.0.1", 1),
-    }  # fmt: skip
-    await asyncio.wait_for(transport.app(scope, receive, send), 10)
