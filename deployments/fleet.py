@@ -104,6 +104,7 @@ def expert_app(
     token: SecretStr | None = None,
     *,
     memory: int = 0,
+    tries: int = 2,
 ) -> serve.Application:
     """The Serve application of an expert.
 
@@ -112,6 +113,7 @@ def expert_app(
         limits: what one file may be.
         token: the operator's for the Hugging Face Hub; for an LLM the key of its endpoint.
         memory: bytes of a node's memory that Ray is to reserve for a replica; 0 for none.
+        tries: how often its start is tried before the application counts as failed.
 
     Raises:
         FleetError: this machine cannot run the model.
@@ -133,7 +135,7 @@ def expert_app(
             "resources": dict(card.resources),
             **({"memory": memory} if memory else {}),
         },
-        max_constructor_retry_count=2,
+        max_constructor_retry_count=tries,
         logging_config={"enable_access_log": False},  # an expert logs its calls itself
         health_check_period_s=HEALTH_PERIOD_S,
         graceful_shutdown_wait_loop_s=0.1,

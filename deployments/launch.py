@@ -39,7 +39,7 @@ def start(card: ModelCard, limits: Limits | None, token: SecretStr | None, memor
         FleetError: this machine cannot run it.
 
     """
-    app = fleet.expert_app(card, limits, token, memory=memory)
+    app = fleet.expert_app(card, limits, token, memory=memory, tries=1)
     target = serve.RunTarget(app, name=fleet.app_name(card), route_prefix=None, external_scaler_enabled=True)
     serve.run_many([target], wait_for_ingress_deployment_creation=True, wait_for_applications_running=False)
 

@@ -89,6 +89,15 @@ class Client:
         """Have the server take in a model that is on its machine; False where it cannot while it runs."""
         return self._asked("POST", "/v1/experts", json={"model": model})
 
+    def act(self, model: str, action: str) -> dict[str, Any]:
+        """Have an expert of the fleet woken, put to sleep, pinned or unpinned; its row afterwards."""
+        answer = self._request("POST", f"/v1/experts/{model}/{action}")
+        try:
+            row: dict[str, Any] = answer.json()
+        except ValueError:
+            raise self._foreign() from None
+        return row
+
     def remove(self, model: str) -> bool:
         """Have the server forget a model; False where it cannot while it runs."""
         return self._asked("DELETE", f"/v1/experts/{model}")

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from controller.cli.catalog import app as catalog_commands
 from controller.cli.doctor import doctor
+from controller.cli.fleet import pin, ps, stop, unpin, wake
 from controller.cli.models import list_models, profiles, rm
 from controller.cli.pull import pull
 from controller.errors import ControllerError, PlanError, RequestError
@@ -266,25 +267,6 @@ def plan(
 
 
 @app.command()
-def ps(url: Url = None, as_json: Json = False) -> None:
-    """Show the experts that run."""
-    from controller.cli.client import Client
-    from controller.cli.view import experts_table
-    from controller.server import running
-
-    found = running()
-    address = url or (found.url if found else None)
-    if address is None:
-        raise ControllerError("No server runs; start one with hugginggpt up, or name one with --url.")
-    with Client(address) as client:
-        experts = client.experts()
-    if as_json:
-        _print(experts)
-    else:
-        _console().print(experts_table(experts))
-
-
-@app.command()
 def down(as_json: Json = False) -> None:
     """Stop the server that up started."""
     from controller.server import running, stop
@@ -339,7 +321,8 @@ def undeploy(
         _console().print(f"Removed: {', '.join(removed)}", soft_wrap=True)
 
 
-app.command()(pull)
+for _command in (ps, wake, stop, pin, unpin, pull):
+    app.command()(_command)
 app.command("list")(list_models)
 app.command()(rm)
 app.command()(profiles)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -114,23 +113,6 @@ def graph(plan: Sequence[dict[str, object]], brain: str = "") -> Tree:
         label = Text.assemble((f"{task_id} ", "bold"), (_harmless(str(task["task"])), "cyan"), f"  {shown}")
         branches[task_id] = parent.add(label)
     return tree
-
-
-def experts_table(experts: Sequence[dict[str, object]]) -> Table:
-    """What ``ps`` shows."""
-    table = Table("model", "tasks", "state", "replicas", "GPU", box=None, pad_edge=False)
-    for expert in experts:
-        tasks = expert["tasks"]
-        assert isinstance(tasks, list)  # noqa: S101
-        row = (
-            expert["model"],
-            ", ".join(tasks),
-            expert["status"],
-            expert["replicas"],
-            "elsewhere" if expert.get("elsewhere") else expert["gpu"],
-        )
-        table.add_row(*(literal(str(cell)) for cell in row))
-    return table
 
 
 def _argument(value: str) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from controller.cli.view import View, experts_table, graph, literal
+from controller.cli.view import View, graph, literal
 from controller.events import (
     AnswerDelta,
     Event,
@@ -225,13 +225,9 @@ def test_markup_and_emoji_codes_are_shown_as_they_are(words: str) -> None:
 
 
 @pytest.mark.parametrize("words", TRICKS)
-def test_graphs_and_tables_show_words_as_they_are(words: str) -> None:
+def test_graphs_show_words_as_they_are(words: str) -> None:
     assert words in "\n".join(_tree(_task(0) | {"task": words}))
     assert repr(words)[1:-1] in "\n".join(_tree(_task(0, text=f"{words} ")))
-    console = _console()
-    row = {"model": words, "tasks": [words, "x"], "status": words, "replicas": 1, "gpu": 0.5}
-    console.print(experts_table([row]))
-    assert _text(console).count(words) == 3
 
 
 @given(st.text(max_size=40))
@@ -251,16 +247,3 @@ def test_escape_sequences_of_a_model_are_made_harmless() -> None:
     console.print(literal("\x1b]0;title\x07 \x1b[31mred\x9b2J"))
     assert "\x1b]0" not in _text(console)
     assert "red" in _text(console)
-
-
-def test_the_experts_are_a_table() -> None:
-    console = _console()
-    row = {"model": "a/b", "tasks": ["x", "y"], "status": "RUNNING", "replicas": 2, "gpu": 0.25}
-    console.print(experts_table([row]))
-    assert [line.split() for line in _text(console).splitlines()] == [
-        ["model", "tasks", "state", "replicas", "GPU"],
-        ["a/b", "x,", "y", "RUNNING", "2", "0.25"],
-    ]
-    away = _console()
-    away.print(experts_table([{**row, "elsewhere": True}]))
-    assert "elsewhere" in _text(away)
