@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from tests.support.expert_models import Published, published
 from tests.support.tiny import Builder, audio, captions, diffusion, films, scenes, speech, text, tiny, vision
 
 HF, DIFFUSERS = "transformers", "diffusers"
-BASES = {diffusion.xl_controlnet: diffusion.stable_xl, diffusion.xl_union: diffusion.stable_xl}
+BASES: Mapping[Builder, Builder] = {
+    diffusion.xl_controlnet: diffusion.stable_xl,
+    diffusion.xl_union: diffusion.stable_xl,
+}
 """The models that a ControlNet steers, where it is not the usual one."""
 
 

@@ -1,12 +1,12 @@
 """The command ``catalog``, against a hub."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from controller.cli import catalog
 from model_catalog import overlay
@@ -235,3 +235,18 @@ def test_checks(stocked: FakeHub, home: Path) -> None:
     assert done.exit_code == 2
     (verdict,) = json.loads(done.stdout)
     assert verdict["status"] == "cannot"
+
+
+def _documented() -> list[str]:
+    page = Path(__file__).resolve().parents[3] / "docs" / "catalog.md"
+    lines = page.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.startswith("hugginggpt catalog ")]
+
+
+@pytest.mark.parametrize("line", _documented())
+def test_commands_of_the_documentation_exist(line: str) -> None:
+    command, *rest = shlex.split(line, comments=True)[2:]
+    shown = run(command, "--help").output
+    assert all(word in shown for word in rest if word.startswith("--"))
+    named = [word for word in rest if "/" in word and word not in ("owner/name",)]
+    assert command == "add" or all(SHIPPED.get(word) for word in named)
