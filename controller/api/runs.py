@@ -5,6 +5,7 @@ the background goes on. Any number of readers may follow either.
 """
 
 import json
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal, cast
 
@@ -37,6 +38,8 @@ from controller.registry import Kept, Key, Runs, State
 from controller.request import MAX_MESSAGES, Attachment, Message
 from controller.request import Request as Conversation
 from deployments.errors import NotFoundError
+
+logger = logging.getLogger("ray.serve")
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"], responses=ERRORS)
 
@@ -204,6 +207,7 @@ async def _begun(request: Request, body: RunRequest, name: str | None) -> Kept:
     if found is not None:
         return found
     run = Kept(fresh_id(), asked.text[:_SHOWN], body.background, key)
+    logger.info("run %s begins", run.id)  # Serve's log tells of which request, here and nowhere later
     return known.start(lambda run_id: controller.run(asked, host, run_id), run)
 
 
