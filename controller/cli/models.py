@@ -109,8 +109,8 @@ def _embedded(known: "Catalog") -> list[Any]:
 
 def _one(profile: "Profile", known: "Catalog", settings: Settings, as_json: bool) -> None:
     """Show the models of a profile, and whether they fit this machine."""
+    from controller.doctor.fit import fit
     from controller.doctor.machine import Machine
-    from controller.doctor.models import fit
     from deployments import fleet, holdings
 
     needs = {one.card.id: one for one in needs_of(profile, known)}

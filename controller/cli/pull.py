@@ -150,8 +150,8 @@ def announce(plan: Pull, out: Console) -> None:
     """Print what comes, and what it needs; what this machine has too little of is told with what to do."""
     from controller.cli.doctor import show_lines
     from controller.doctor.finding import State
+    from controller.doctor.fit import fit
     from controller.doctor.machine import Machine
-    from controller.doctor.models import fit
     from model_catalog.profiles import total
 
     if not plan.cards:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from controller.doctor import hardware, models, network, software
 from controller.doctor.examination import CHECKS, Check, examine, failing
 from controller.doctor.finding import Finding, State, ok
+from controller.doctor.fit import fit
 from controller.doctor.machine import Answer, Gpu, Machine, UnreachableError
 from controller.errors import ControllerError
 from controller.server import Server
@@ -293,31 +294,31 @@ def _needs(**sizes: float) -> list[profiles.Need]:
 
 
 def test_what_fits() -> None:
-    disk, gpu = models.fit(FakeMachine(), _needs(small=1, large=10))
+    disk, gpu = fit(FakeMachine(), _needs(small=1, large=10))
     assert (disk.state, gpu.state) == (State.OK, State.OK)
     assert "11.0 GB are still to be pulled" in disk.found
-    _, memory = models.fit(FakeMachine(cards=[]), _needs(small=1, large=10))
+    _, memory = fit(FakeMachine(cards=[]), _needs(small=1, large=10))
     assert (memory.check, memory.state) == ("fit: memory", State.OK)
 
 
 def test_what_does_not_fit() -> None:
-    disk, gpu = models.fit(FakeMachine(disks={"/": (GB, GB)}), _needs(small=1, huge=40))
+    disk, gpu = fit(FakeMachine(disks={"/": (GB, GB)}), _needs(small=1, huge=40))
     assert (disk.state, gpu.state) == (State.FAIL, State.WARN)
     assert "a/huge cannot run here" in gpu.found
     assert "a/small" not in gpu.found
-    _, memory = models.fit(FakeMachine(cards=[], ram=(16 * GB, GB)), _needs(small=1, large=10))
+    _, memory = fit(FakeMachine(cards=[], ram=(16 * GB, GB)), _needs(small=1, large=10))
     assert (memory.state, "a/large cannot run here" in memory.found) == (State.WARN, True)
 
 
 def test_a_large_model_may_take_several_gpus() -> None:
     two = [Gpu("NVIDIA L4", 24 * GB, 24 * GB, "1")] * 2
-    _, gpu = models.fit(FakeMachine(cards=two), _needs(large=30))
+    _, gpu = fit(FakeMachine(cards=two), _needs(large=30))
     assert (gpu.state, "take several of 2 GPUs" in gpu.found) == (State.OK, True)
 
 
 def test_a_gpu_without_memory_of_its_own_has_the_machines() -> None:
     shared = FakeMachine(cards=[Gpu("NVIDIA GB10", 0, 0, "580")], ram=(128 * GB, GB))
-    _, gpu = models.fit(shared, _needs(large=40))
+    _, gpu = fit(shared, _needs(large=40))
     assert (gpu.state, "a GPU has 128 GB" in gpu.found) == (State.OK, True)
 
 

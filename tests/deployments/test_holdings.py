@@ -9,6 +9,7 @@ import pytest
 from deployments import holdings, store
 from deployments.errors import ExpertError
 from model_catalog.card import ModelCard
+from tests.support.held import cached, pulled
 
 ONE, TWO = "1" * 40, "2" * 40
 
@@ -18,31 +19,6 @@ def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         monkeypatch.delenv(name, raising=False)
-
-
-def cached(model: str, commit: str, **blobs: bytes) -> Path:
-    """A snapshot in the Hub's cache; files of the same contents share a blob."""
-    cache = store.hub_folder(model)
-    snapshot = cache / "snapshots" / commit
-    for place in (snapshot, cache / "blobs", cache / "refs"):
-        place.mkdir(parents=True, exist_ok=True)
-    for name, content in blobs.items():
-        blob = cache / "blobs" / content.hex()[:40]
-        blob.write_bytes(content)
-        (snapshot / name).symlink_to(os.path.relpath(blob, snapshot))
-    return snapshot
-
-
-def pulled(model: str, commit: str = ONE, **blobs: bytes) -> None:
-    """A model as a download leaves it."""
-    snapshot = cached(model, commit, **blobs)
-    folder = store.folder(model, commit)
-    folder.mkdir(parents=True)
-    for name in blobs:
-        (folder / name).symlink_to(os.path.relpath((snapshot / name).resolve(), folder))
-    store.declare(store.Manifest(model, commit, {name: len(content) for name, content in blobs.items()}))
-    store.pin(model, "main", commit)
-    (store.hub_folder(model) / "refs" / "main").write_text(commit, encoding="utf-8")
 
 
 def card(model: str = "a/b", **facts: object) -> ModelCard:
