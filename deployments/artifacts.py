@@ -9,7 +9,9 @@ import logging
 import os
 import re
 import secrets
+import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib.resources import files as package_files
 from pathlib import Path
 
@@ -31,6 +33,21 @@ _STORED = re.compile(r"/(images|audios|videos|files)/([0-9a-f]{32}\.[a-z0-9]{1,5
 _NUMBER = re.compile(r"[0-9a-f]{32}")
 _EXAMPLE = re.compile(r"/examples/([a-z0-9]{1,40}\.(?:png|jpg|wav))")
 
+UPLOAD_S = 900.0
+"""How long an upload may rest between two pieces; whoever began it has gone away then."""
+
+
+@dataclass(slots=True)
+class _Upload:
+    """An upload under way: its bytes so far, and when the last of them came."""
+
+    size: int = 0
+    touched: float = field(default_factory=time.monotonic)
+
+    def rests(self) -> bool:
+        """Whether nobody will come back to it."""
+        return time.monotonic() - self.touched > UPLOAD_S
+
 
 class Artifacts:
     """Files under opaque ids; a Serve deployment, and a plain class for tests."""
@@ -40,7 +57,7 @@ class Artifacts:
         self._root = Path(root)
         self._limits = limits or Limits()
         self._examples = Path(str(package_files("deployments.examples")))
-        self._uploads: dict[str, int] = {}
+        self._uploads: dict[str, _Upload] = {}
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (*_FOLDERS.values(), "files", "uploads"):
             (self._root / folder).mkdir(exist_ok=True, mode=0o700)
@@ -160,9 +177,11 @@ class Artifacts:
         return file
 
     async def begin(self) -> str:
-        """Open an upload; returns its ticket."""
+        """Open an upload; returns its ticket. Uploads that rest for too long are given up."""
+        for old in [ticket for ticket, upload in self._uploads.items() if upload.rests()]:
+            await self.abort(old)
         ticket = secrets.token_hex(16)
-        self._uploads[ticket] = 0
+        self._uploads[ticket] = _Upload()
         await asyncio.to_thread((self._root / "uploads" / ticket).touch, 0o600)
         return ticket
 
@@ -174,10 +193,12 @@ class Artifacts:
             TooLargeError: it is now over the limit; it is given up.
 
         """
-        if ticket not in self._uploads:
+        upload = self._uploads.get(ticket)
+        if upload is None:
             raise NotFoundError("This upload is unknown or was given up; start it again.")
-        self._uploads[ticket] += len(data)
-        if self._uploads[ticket] > self._limits.max_bytes:
+        upload.size += len(data)
+        upload.touched = time.monotonic()
+        if upload.size > self._limits.max_bytes:
             await self.abort(ticket)
             raise TooLargeError(f"The file is over {self._limits.max_bytes >> 20} MiB; send a smaller one.")
         try:

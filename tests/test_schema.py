@@ -26,7 +26,6 @@ CHECKS = (
     "response_headers_conformance",
     "response_schema_conformance",
     "unsupported_method",
-    "use_after_free",
     "ensure_resource_availability",
 )
 """What holds for every answer; what is asked in vain may be refused in more ways than a schema can say."""

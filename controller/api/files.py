@@ -1,5 +1,6 @@
 """Files: uploads in OpenAI's shape, and stored files served with their type and byte ranges."""
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -90,7 +91,7 @@ async def upload(request: Request) -> UploadedFile:
             await store.append(ticket, chunk)
         artifact = await store.finish(ticket, file.filename or "")
     except BaseException:
-        await store.abort(ticket)
+        await asyncio.shield(asyncio.ensure_future(store.abort(ticket)))  # also where this is cancelled again
         raise
     finally:
         await form.close()

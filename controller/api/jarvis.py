@@ -5,17 +5,19 @@ request that needs no task is answered by ``{"message"}``.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from controller import reference
+from controller.api import media
 from controller.api.body import backend, declared, read
 from controller.api.openai.schema import ERRORS
 from controller.errors import ForbiddenError, RequestError
-from controller.events import RunDone
+from controller.events import Event, RunDone
 from controller.outcome import Outcome, Status
 from controller.planner import Reply
 from controller.request import MAX_MESSAGES, Message
@@ -77,7 +79,8 @@ def _answers(model: Any) -> dict[int | str, dict[str, Any]]:
 @router.post("/tasks", openapi_extra=_BODY, responses=_answers(list[PlannedTask] | Said))
 async def tasks(request: Request) -> Any:
     """The plan, without running it."""
-    planned = await backend(request).controller.plan(await _conversation(request))
+    conversation = await _conversation(request)
+    planned = await media.attended(request, backend(request).controller.plan(conversation))
     if isinstance(planned, Reply):
         return {"message": _tagless(planned.text)}
     return planned.wire()
@@ -119,11 +122,18 @@ async def _conversation(request: Request) -> Conversation:
 
 
 async def _run(request: Request) -> RunDone:
+    """The end of a run, which is cancelled where its client goes away."""
     conversation = await _conversation(request)
+    events = backend(request).controller.run(conversation, host=request.headers.get("host", ""))
+    return await media.attended(request, _done(events))
+
+
+async def _done(events: AsyncGenerator[Event]) -> RunDone:
     done: RunDone | None = None
-    async for event in backend(request).controller.run(conversation, host=request.headers.get("host", "")):
-        if isinstance(event, RunDone):
-            done = event
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, RunDone):
+                done = event
     assert done is not None, "a run ends with run.done or raises"  # noqa: S101
     return done
 

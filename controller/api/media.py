@@ -56,7 +56,7 @@ async def keep(backend: "Backend", data: bytes, name: str = "") -> Artifact:
             await store.append(ticket, data[start : start + CHUNK])
         return await store.finish(ticket, name)
     except BaseException:
-        await store.abort(ticket)
+        await asyncio.shield(asyncio.ensure_future(store.abort(ticket)))  # also where this is cancelled again
         raise
 
 

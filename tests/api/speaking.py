@@ -1,5 +1,6 @@
 """The official SDK's client against the application."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.support.stage import Stage
 
 ERAS = ("auto", "legacy")
 """How a client speaks: the protocol of today, and that of clients that still shake hands."""
+
+_END_S = 20
 
 
 @asynccontextmanager
@@ -41,3 +44,18 @@ async def connected(stage: Stage, folder: Path | None = None, era: str = "auto")
 def words(result: CallToolResult) -> list[str]:
     """The texts of a result."""
     return [block.text for block in result.content if isinstance(block, TextContent)]
+
+
+@asynccontextmanager
+async def tasks_end() -> AsyncIterator[None]:
+    """What was begun within has ended afterwards: no task of the event loop is left."""
+    before = asyncio.all_tasks()
+    yield
+    async with asyncio.timeout(_END_S):
+        while left := [task for task in asyncio.all_tasks() - before if not _watches(task)]:
+            await asyncio.wait(left)
+
+
+def _watches(task: "asyncio.Task[object]") -> bool:
+    """Whether it is the one task by which sse-starlette waits for the end of the process."""
+    return getattr(task.get_coro(), "__name__", "") == "_shutdown_watcher"

@@ -1,8 +1,6 @@
 """Clients of the MCP door that cancel or go away: what they asked for is given up, down to the model."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
@@ -10,7 +8,7 @@ from mcp import Client
 
 from controller.outcome import Status
 from model_catalog.tasks import Modality
-from tests.api.speaking import ERAS, served
+from tests.api.speaking import ERAS, served, tasks_end
 from tests.support.dispatching import ONE
 from tests.support.fakes import Called, FakeCluster
 from tests.support.stage import EDGES, Stage
@@ -30,27 +28,12 @@ class Held:
         self.begun.set()
 
 
-@asynccontextmanager
-async def _tasks_end() -> AsyncIterator[None]:
-    """What was begun within has ended afterwards: no task of the event loop is left."""
-    before = asyncio.all_tasks()
-    yield
-    async with asyncio.timeout(_SECONDS):
-        while left := [task for task in asyncio.all_tasks() - before if not _watches(task)]:
-            await asyncio.wait(left)
-
-
-def _watches(task: "asyncio.Task[object]") -> bool:
-    """Whether it is the one task by which sse-starlette waits for the end of the process."""
-    return getattr(task.get_coro(), "__name__", "") == "_shutdown_watcher"
-
-
 @pytest.mark.parametrize("era", ERAS)
 @pytest.mark.parametrize("tool", ["fill_mask", "ask"])
 async def test_a_call_that_is_cancelled_is_given_up(era: str, tool: str) -> None:
     held = Held()
     stage = Stage(ONE, cluster=FakeCluster(held))
-    async with _tasks_end(), served(stage) as url, Client(f"{url}/mcp", mode=era) as client:
+    async with tasks_end(), served(stage) as url, Client(f"{url}/mcp", mode=era) as client:
         call = asyncio.create_task(client.call_tool(tool, {"text": "x"}))
         async with asyncio.timeout(_SECONDS):
             await held.begun.wait()
@@ -85,7 +68,7 @@ async def test_a_connection_that_breaks_gives_the_call_up_and_its_files(version:
     headers = {"accept": "application/json, text/event-stream", "mcp-protocol-version": version}
     headers |= {"mcp-method": "tools/call", "mcp-name": "ask"}
     async with (
-        _tasks_end(),
+        tasks_end(),
         served(stage) as url,
         httpx2.AsyncClient(base_url=url, timeout=_SECONDS) as http,
     ):

@@ -26,6 +26,9 @@ from model_catalog.tasks import TaskType
 
 logger = logging.getLogger("ray.serve")
 
+PREFIXES = ("/models/", "/pipeline/")
+"""Where errors have this protocol's form, also those of paths that are no routes."""
+
 
 class Fault(BaseModel):
     """What was wrong, in words; while a model may soon be there, in how many seconds."""
