@@ -1,7 +1,7 @@
 """Plans over fake experts: the cards and plans that tests of the dispatcher share."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from controller.dispatcher import Dispatcher
@@ -71,6 +71,7 @@ async def begin(
     *,
     task_seconds: float = 60.0,
     run_seconds: float = 1000.0,
+    fleet_cold: Mapping[str, float] | None = None,
 ) -> Run:
     """Dispatch a plan, and let happen what can."""
     plan = Plan.parse(wire)
@@ -78,6 +79,7 @@ async def begin(
     fake = experts or FakeExperts()
     events: list[Event] = []
     chooses = selector(cards)
+    chooses.see(replace(chooses.fleet, cold=fleet_cold or {}))
     made = Dispatcher(
         "run", fake, chooses, events.append, deadline=now() + run_seconds, task_seconds=task_seconds
     )

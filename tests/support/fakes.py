@@ -151,7 +151,7 @@ class Promise:
             self.future.set_exception(error)
 
     async def arrived(self) -> None:
-        await asyncio.wait({asyncio.shield(self.future)})
+        await asyncio.wait({self.future})
 
     def cancel(self) -> None:
         self.cancelled |= not self.future.done()
