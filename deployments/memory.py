@@ -1,14 +1,24 @@
 """The device of a replica, the memory it may take there, and the most it has taken."""
 
+import gc
 import logging
 import resource
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 
 from deployments.errors import ExpertError
+from model_catalog.share import CONTEXT_BYTES
+
+__all__ = ["CONTEXT_BYTES", "Holding", "device", "peak", "several"]
 
 logger = logging.getLogger("ray.serve")
 
-CONTEXT_BYTES = 512 << 20
-"""What CUDA's context and libraries take of a share before the first tensor, unseen by the allocator."""
+SLACK = 0.1
+"""By how much more than after its warm-up a replica may hold, once it has let go of what it can."""
+
+LEAST_SLACK = 64 << 20
+"""The least of it: an allocator takes blocks of up to 20 MiB, and libraries a workspace."""
 
 
 def device(share: float) -> str:
@@ -40,10 +50,62 @@ def device(share: float) -> str:
     return "cuda"
 
 
+def several(share: float) -> bool:
+    """Whether a share is of more than one GPU, so that a model is split among them."""
+    return share > 1
+
+
 def peak(device: str) -> int:
-    """The most memory this process has held so far, in bytes: of the GPU (as reserved), or resident."""
+    """The most memory this process has held so far, in bytes: of its GPUs (as reserved), or resident."""
     if device != "cuda":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     import torch
 
-    return int(torch.cuda.max_memory_reserved())
+    return sum(int(torch.cuda.max_memory_reserved(number)) for number in range(torch.cuda.device_count()))
+
+
+@dataclass(slots=True)
+class Holding:
+    """What a process holds of a GPU, and whether it comes back after the memory ran out.
+
+    Attributes:
+        held: asks how many bytes are held now.
+        release: lets go of what nobody needs.
+        usual: bytes held after the warm-up; None before.
+
+    """
+
+    held: Callable[[], int]
+    release: Callable[[], None]
+    usual: int | None = None
+
+    @classmethod
+    def of(cls, device: str) -> "Holding":
+        """What this process holds of its GPUs; on the CPU nothing is counted."""
+        return cls(_reserved, _empty) if device == "cuda" else cls(lambda: 0, lambda: None)
+
+    def settle(self) -> None:
+        """Take what is held now for the usual."""
+        self.release()
+        self.usual = self.held()
+
+    def returned(self) -> bool:
+        """Let go of what is not needed; whether no more than usual is held then, within a tenth."""
+        self.release()
+        if self.usual is None:
+            return True
+        return self.held() <= self.usual + max(self.usual * SLACK, LEAST_SLACK)
+
+
+def _reserved() -> int:
+    import torch
+
+    return sum(int(torch.cuda.memory_reserved(number)) for number in range(torch.cuda.device_count()))
+
+
+def _empty() -> None:
+    import torch
+
+    gc.collect()  # an exception may hold tensors in a circle
+    with suppress(RuntimeError):
+        torch.cuda.empty_cache()

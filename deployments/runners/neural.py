@@ -4,11 +4,10 @@ import os
 import traceback
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-from deployments import checkpoint
+from deployments import checkpoint, memory
 from deployments.errors import ExpertError, InputError, StoppedError
 from deployments.media import Image, rgb
 from deployments.result import Input, Result
@@ -17,6 +16,9 @@ from deployments.runners.base import Runner
 from deployments.runners.loading import load_model
 from deployments.runners.single import THREADS
 from model_catalog.card import ModelCard
+
+_NO_WORKSPACE = "CUBLAS_STATUS_ALLOC_FAILED"
+"""How cuBLAS, which has no error class, says that memory ran out."""
 
 
 class NeuralRunner(Runner):
@@ -29,6 +31,8 @@ class NeuralRunner(Runner):
         folder: the model's folder: configuration, tokenizer, safetensors; nothing that runs code.
         parts: the folders of the card's ``parts``, by role.
         dtype: the torch type of its numbers.
+        holding: what the replica holds of its GPU, to tell whether memory returns that ran out.
+        spread: whether the model is split among several GPUs.
         warm_args: knobs that make a warm-up call short, as far as the task has them.
         small_args: more of them for the CPU, where no peak of memory is asked for.
 
@@ -39,6 +43,8 @@ class NeuralRunner(Runner):
     folder: Path
     parts: Mapping[str, Path]
     dtype: Any
+    holding: memory.Holding
+    spread: bool = False
     warm_args: ClassVar[Mapping[str, str]] = {"steps": "1", "max_new_tokens": "4"}
     small_args: ClassVar[Mapping[str, str]] = {"width": "64", "height": "64", "frames": "2", "seconds": "1"}
 
@@ -56,6 +62,8 @@ class NeuralRunner(Runner):
         checkpoint.go_offline()
         self._quiet()
         self.dtype = self._dtype()
+        self.holding = memory.Holding.of(device)
+        self.spread = device == "cuda" and memory.several(card.gpu or 0.0)
         self.open()
 
     def weights(self) -> Sequence[Path]:
@@ -136,10 +144,13 @@ class NeuralRunner(Runner):
     def _failure(self, error: Exception) -> Exception:
         import torch
 
-        if isinstance(error, torch.OutOfMemoryError):
-            if self.device == "cuda":
-                with suppress(RuntimeError):
-                    torch.cuda.empty_cache()
+        if isinstance(error, torch.OutOfMemoryError) or _NO_WORKSPACE in str(error):
+            self.broken = not self.holding.returned()
+            if self.broken:
+                return ExpertError(
+                    f"{self.card.id} ran out of GPU memory and does not give it back; its replica is "
+                    "replaced. Ask for something smaller, or give its card a larger share of a GPU."
+                )
             return ExpertError(
                 f"{self.card.id} ran out of GPU memory; ask for something smaller, or give its card a larger "
                 "share of a GPU."
@@ -161,6 +172,7 @@ class NeuralRunner(Runner):
             for answer in self.run([item] * count):
                 if isinstance(answer, Exception):
                     raise ExpertError(f"{self.card.id} cannot do {task}: {answer}") from answer
+        self.holding.settle()
 
     def example(self, task: str) -> Input:
         """What a warm-up asks."""
@@ -177,10 +189,32 @@ class NeuralRunner(Runner):
 
         """
         spare = (*options.pop("spare", ()), *self.card.spare_weights)
+        options |= self.splitting()
         model = load_model(
             auto, folder or self.folder, dtype=self.dtype, spare=spare, task=self.card.tasks[0], **options
         )
-        return self.stoppable(model.to(self.device))
+        return self.stoppable(self.placed(model))
+
+    def splitting(self) -> dict[str, Any]:
+        """What ``from_pretrained`` is told, so that the layers of a large model lie on all GPUs alike."""
+        return {"device_map": "balanced"} if self.spread else {}
+
+    def placed(self, model: Any) -> Any:
+        """A loaded model where it is to work: on the device, or split among several as it was loaded.
+
+        Raises:
+            ExpertError: not all of it fits on the GPUs; what lies elsewhere would be fetched at each call.
+
+        """
+        if not self.spread:
+            return model.to(self.device)
+        places = set(map(str, getattr(model, "hf_device_map", {}).values()))
+        if places & {"cpu", "disk"}:
+            raise ExpertError(
+                f"{self.card.id} does not fit on its {self.card.gpu:g} GPUs; give its card more of them, or "
+                "a node whose GPUs have more memory."
+            )
+        return model if places else model.to(self.device)
 
     def load_processor(self, auto: Any, folder: Path | None = None, **options: Any) -> Any:
         """A tokenizer, image processor, feature extractor or processor.

@@ -88,7 +88,8 @@ class DiffusionRunner(NeuralRunner):
             made = cls(**given)
         for module in made.components.values():
             if hasattr(module, "register_forward_pre_hook"):
-                self.stoppable(module.to(self.device))
+                # One that is split lies where it was loaded.
+                self.stoppable(module if hasattr(module, "hf_device_map") else module.to(self.device))
         return made
 
     def sibling(self, cls: Any, pipe: Any, **more: Any) -> Any:
@@ -189,10 +190,11 @@ class DiffusionRunner(NeuralRunner):
                     spare=self.card.spare_weights,
                     task=self.card.tasks[0],
                     **({"variant": variant} if variant else {}),
+                    **self.splitting(),
                 )
         except ExpertError as error:
             raise ExpertError(f"{cls.__name__} of {self.card.id}: {error.message}") from error
-        return self.stoppable(model.to(self.device))
+        return self.stoppable(self.placed(model))
 
     @staticmethod
     def _quiet() -> None:

@@ -38,7 +38,7 @@ CONFIGURATIONS = frozenset(
 )
 """Files that tell a model's shape and how much it is given."""
 
-_FULL_PRECISION = frozenset({"super-resolution", "annotator"})
+_FULL_PRECISION = frozenset({"super-resolution", "depth-estimation", "annotator"})
 """Runners that keep full precision where the card does not say otherwise."""
 
 

@@ -1,7 +1,8 @@
 """Counts the memory that a computation holds, tensor by tensor, on the CPU or on tensors without contents."""
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,8 +26,24 @@ class Ledger(TorchDispatchMode):  # type: ignore[misc]
         super().__init__()
         self.held = 0
         self.peak = 0
-        self._known = [tensor.untyped_storage() for tensor in known]
+        self._known = [one.untyped_storage() for one in known if isinstance(one, torch.Tensor)]
         self._seen: dict[int, Any] = {id(storage): None for storage in self._known}
+
+    @contextmanager
+    def beside(self, tensors: Iterable[Any]) -> Iterator[None]:
+        """Count tensors that were made elsewhere, such as a call's arguments, for a while."""
+        storages = {id(one.untyped_storage()): one.untyped_storage() for one in tensors}
+        new = {key: storage for key, storage in storages.items() if key not in self._seen}
+        size = sum(storage.nbytes() for storage in new.values())
+        self._seen |= dict.fromkeys(new)
+        self.held += size
+        self.peak = max(self.peak, self.held)
+        try:
+            yield
+        finally:
+            self.held -= size
+            for key in new:
+                del self._seen[key]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))

@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ SECONDS = 30
 _USUAL_TOKENS = 512
 _UNTOLD = 100_000_000
 _PHOTO = (768, 1024)  # height and width of a picture, in pixels
+_SMALL = (480, 640)  # of one whose model takes pictures as they come
 _TILE = 192  # as of runners.upscaling
 _POSITIONS = (
     "max_encoder_position_embeddings",
@@ -79,8 +81,24 @@ AUTOS: Mapping[str, tuple[str, ...]] = {
 }
 """The classes under which runners load their models; others have the one that their configuration names."""
 
-_MANY_ROWS = frozenset({"zero-shot-classification", "question-answering"})
-"""Runners that make several rows of one text: one for each label, or each part."""
+_MANY_ROWS = {
+    "zero-shot-classification": TOGETHER,
+    "token-classification": TOGETHER,
+    "question-answering": TOGETHER,
+    "summarization": 16,
+    "translation": 16,
+    "super-resolution": 8,
+}
+"""Runners that make several rows of one input, for each label, part or tile, and the most of one call."""
+
+_FEW_ROWS = {
+    "text-generation": 2 * TOGETHER,
+    "text2text-generation": 16,
+    "fill-mask": TOGETHER,
+    "embedding": TOGETHER,
+    "table-question-answering": TOGETHER,
+}
+"""Runners whose calls have no more rows than this, however large a batch is."""
 
 _WHOLE_PASS = frozenset({"text-classification", "zero-shot-classification", "embedding"})
 """Runners that ask models with a decoder for one pass, in which nothing is written."""
@@ -131,28 +149,33 @@ class _Rehearsal:
 
     def __init__(self, card: ModelCard, runner: str, folder: Path, config: Any) -> None:
         self.runner, self.folder, self.config = runner, folder, config
-        self.rows = TOGETHER if runner in _MANY_ROWS else min(card.batch_size, 2 * TOGETHER)
-        if runner not in ("text-generation", "image-classification"):
-            self.rows = min(self.rows, TOGETHER)
+        self.batch = card.batch_size
+        self.rows = _MANY_ROWS.get(runner) or min(card.batch_size, _FEW_ROWS.get(runner, card.batch_size))
 
     def run(self, model: Any, given: Mapping[str, tuple[int, ...]]) -> Work:
         """Build what the call takes, and make it."""
-        media = {name: floats(model, self.rows, *shape[1:]) for name, shape in given.items()}
+        media = {name: self._tensor(model, name, shape) for name, shape in given.items()}
         takes = inspect.signature(model.forward).parameters
         count = numbers(model)
         if self.runner == "text-generation":
             return self._written(model, count)
         if self.runner == "mask-generation":
-            held, _ = peak(model, lambda: model.vision_encoder(**media))
+            held, _ = peak(model, model.vision_encoder, media)
             return Work(held, numbers=count)
         if self.runner == "image-text-to-text" and hasattr(model, "get_image_features"):
             return self._seen(model, media, count)
         if "decoder_input_ids" in takes and self.runner not in _WHOLE_PASS:
             return self._translated(model, media, count)
         inputs = {**self._words(takes, bool(media)), **media}
-        inputs = {name: value for name, value in inputs.items() if name in takes}
-        held, _ = peak(model, lambda: model(**inputs))
+        more = any(one.kind is one.VAR_KEYWORD for one in takes.values())
+        inputs = {name: value for name, value in inputs.items() if name in takes or (more and name in media)}
+        held, _ = peak(model, model, inputs)
         return Work(held, numbers=count)
+
+    def _tensor(self, model: Any, name: str, shape: tuple[int, ...]) -> Any:
+        """A batch of what a processor makes of one input."""
+        make = ones if name.endswith("mask") else partial(floats, model)
+        return make(self.rows, *shape[1:])
 
     def _words(self, takes: Mapping[str, Any], beside: bool) -> dict[str, Any]:
         """Tokens of texts as long as they may be; of a short one beside a picture."""
@@ -171,11 +194,11 @@ class _Rehearsal:
         tokens = min(self.limit(most=WRITTEN_TOKENS), WRITTEN_TOKENS)
         words = {"input_ids": ones(self.rows, tokens), "attention_mask": ones(self.rows, tokens)}
 
-        def call() -> Any:
+        def call(**words: Any) -> Any:
             answer = model(**words, use_cache=True, logits_to_keep=1)
             return answer, answer.logits[:, -1].float().log_softmax(-1)
 
-        held, (answer, _) = peak(model, call)
+        held, (answer, _) = peak(model, call, words)
         cached = _cached(answer.past_key_values)
         return Work(max(0, held - cached), cached // (self.rows * tokens), tokens, count)
 
@@ -188,7 +211,7 @@ class _Rehearsal:
         told = self._read("generation_config.json")
         beams = int(told.get("num_beams") or getattr(self.config, "num_beams", None) or 1)
 
-        def call() -> Any:
+        def call(**inputs: Any) -> Any:
             seen, more = encoder(**inputs), {}
             if beams > 1:
                 seen.last_hidden_state = seen.last_hidden_state.repeat_interleave(beams, 0)
@@ -202,28 +225,32 @@ class _Rehearsal:
             )
             return answer, answer.logits[:, -1].float().log_softmax(-1)
 
-        held, (answer, _) = peak(model, call)
+        held, (answer, _) = peak(model, call, inputs)
         cache = getattr(answer.past_key_values, "self_attention_cache", answer.past_key_values)
         length = told.get("max_new_tokens") or told.get("max_length") or WRITTEN
-        return Work(held, _cached(cache) // self.rows, min(int(length), LONGEST), count)
+        return Work(held, _cached(cache) // self.batch, min(int(length), self._writable()), count)
+
+    def _writable(self) -> int:
+        """The most tokens that the decoder has places for."""
+        decoder = self.config.get_text_config(decoder=True)
+        names = ("max_decoder_position_embeddings", "max_target_positions", *_POSITIONS)
+        told = (getattr(decoder, name, None) for name in names)
+        return min(next((places for places in told if isinstance(places, int)), LONGEST), LONGEST)
 
     def _seen(self, model: Any, media: Mapping[str, Any], count: int) -> Work:
         """Pictures become tokens, and these a prompt."""
         if "pixel_values" not in media:
             raise Unrehearsed(f"the shape of a {self.config.model_type}'s pictures is not told")
-        vision, _ = peak(model, lambda: model.get_image_features(media["pixel_values"]))
+        vision, _ = peak(model, model.get_image_features, {"pixel_values": media["pixel_values"]})
         tokens = min(self.limit(most=WRITTEN_TOKENS), WRITTEN_TOKENS)
         language = getattr(model, "language_model", None) or getattr(model.model, "language_model", None)
         if language is None:
             raise Unrehearsed(f"a {self.config.model_type} has no language model that can be asked alone")
         vectors = floats(model, self.rows, tokens, self.config.get_text_config().hidden_size)
-        mask = ones(self.rows, tokens)
-        held, answer = peak(
-            model, lambda: language(inputs_embeds=vectors, attention_mask=mask, use_cache=True)
-        )
+        prompt = {"inputs_embeds": vectors, "attention_mask": ones(self.rows, tokens)}
+        held, answer = peak(model, partial(language, use_cache=True), prompt)
         cached = _cached(answer.past_key_values)
-        embedded = vectors.nbytes
-        return Work(max(vision, held - cached + embedded), cached // (self.rows * tokens), tokens, count)
+        return Work(max(vision, held - cached), cached // (self.rows * tokens), tokens, count)
 
     # What goes in ----------------------------------------------------------------------------------------
 
@@ -255,12 +282,15 @@ class _Rehearsal:
         from PIL import Image
 
         processor = transformers.AutoImageProcessor.from_pretrained(self.folder, local_files_only=True)
-        photo = Image.fromarray(np.full((*_PHOTO, 3), 128, np.uint8))
+        shape = _SMALL if self.config.model_type == "glpn" else _PHOTO
+        photo = Image.fromarray(np.full((*shape, 3), 128, np.uint8))
         made = processor(images=[photo], return_tensors="np")
-        return {"pixel_values": tuple(made["pixel_values"].shape)}
+        return {
+            name: tuple(value.shape) for name, value in made.items() if name in ("pixel_values", "pixel_mask")
+        }
 
     def _film(self) -> dict[str, tuple[int, ...]]:
-        (shape,) = self._picture().values()
+        shape = self._picture()["pixel_values"]
         frames = int(getattr(self.config, "num_frames", 16))
         return {"pixel_values": (1, frames, *shape[-3:])}
 

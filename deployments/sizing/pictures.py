@@ -43,7 +43,6 @@ def work(card: ModelCard, folder: Path, base: Path | None, dtype: Any) -> Work:
     decoder = parts.get("vae")
     if denoiser is None or decoder is None:
         raise Unrehearsed("its pipeline has no denoiser and decoder of the usual kinds")
-    count = sum(map(numbers, parts.values()))
     upcast = dtype is torch.float16 and bool(decoder.config.get("force_upcast"))
     with stage():
         for part in parts.values():
@@ -51,6 +50,7 @@ def work(card: ModelCard, folder: Path, base: Path | None, dtype: Any) -> Work:
         if upcast:  # as pipelines do: it loses too much in float16
             decoder.to(torch.float32)
         plan = _Plan(card, parts, 3 if "Pix2Pix" in str(named) else 2)
+        count = sum(map(numbers, parts.values()))
         return Work(max(plan.read(), plan.denoised(), plan.decoded()), numbers=count)
 
 
@@ -121,7 +121,7 @@ class _Plan:
             if name.startswith("text_encoder"):
                 longest = getattr(part.config, "max_position_embeddings", None) or _LONGEST_WORDS
                 words = ones(self.batch, min(longest, _LONGEST_WORDS))
-                held.append(peak(part, partial(part, input_ids=words))[0])
+                held.append(peak(part, part, {"input_ids": words})[0])
         return max(held)
 
     def denoised(self) -> int:
@@ -143,7 +143,7 @@ class _Plan:
             decoder.enable_slicing()
         channels = decoder.config.get("latent_channels", 4)
         latent = floats(decoder, self.batch, channels, self.height, self.width)
-        return peak(decoder, lambda: decoder.decode(latent, return_dict=False))[0] + int(latent.nbytes)
+        return peak(decoder, partial(decoder.decode, return_dict=False), {"z": latent})[0]
 
     def _unet(self) -> int:
         net, rows = self.denoiser, self.rows
@@ -163,7 +163,7 @@ class _Plan:
             given["class_labels"] = ones(rows)
         control = self.parts.get("controlnet")
         if control is None:
-            return peak(net, lambda: net(sample, torch.tensor(1), **given))[0]
+            return peak(net, net, {"sample": sample, "timestep": torch.tensor(1), **given})[0]
         return self._steered(control, sample, given)
 
     def _steered(self, control: Any, sample: Any, given: Mapping[str, Any]) -> int:
@@ -174,12 +174,12 @@ class _Plan:
         shown = floats(control, rows, 3, self.scale * self.height, self.scale * self.width)
         both = torch.nn.ModuleList([net, control])
 
-        def step() -> Any:
+        def step(shown: Any, sample: Any, given: Any) -> Any:
             down, middle = control(latent, torch.tensor(1), controlnet_cond=shown, return_dict=False, **given)
             more = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
             return net(sample, torch.tensor(1), **given, **more)
 
-        return peak(both, step)[0] + int(shown.nbytes)
+        return peak(both, step, {"shown": shown, "sample": sample, "given": given})[0]
 
     def _sd3(self) -> int:
         net, rows = self.denoiser, self.rows
@@ -190,7 +190,7 @@ class _Plan:
             "pooled_projections": floats(net, rows, config.pooled_projection_dim),
             "timestep": ones(rows),
         }
-        return peak(net, lambda: net(**given))[0]
+        return peak(net, net, given)[0]
 
     def _flux(self) -> int:
         net, rows = self.denoiser, self.batch  # its guidance is a number that it reads
@@ -206,7 +206,7 @@ class _Plan:
         }
         if config.guidance_embeds:
             given["guidance"] = floats(net, rows)
-        return peak(net, lambda: net(**given))[0]
+        return peak(net, net, given)[0]
 
 
 def _one(value: Any) -> int:

@@ -4,13 +4,14 @@ Tensors have shapes and types and no contents, so that a model of any size is bu
 tells what its call would hold. What hangs on contents cannot be rehearsed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_leaves
 
 from deployments.sizing.ledger import Ledger
 
@@ -61,14 +62,25 @@ def built(make: Callable[[], Any], dtype: Any) -> Any:
 
 
 def entered(model: Any) -> Any:
-    """The model with its tensors on the stage."""
-    return model.to_empty(device="cpu")
+    """The model with its tensors on the stage; those that its parts share are one again."""
+    model.to_empty(device="cpu")
+    if hasattr(model, "tie_weights"):
+        model.tie_weights()
+    return model
 
 
-def peak(model: Any, call: Callable[[], Any]) -> tuple[int, Any]:
-    """The most bytes that a call holds besides the model's weights, and what it answers."""
-    with Ledger(tensors(model)) as ledger:
-        answer = call()
+def peak(model: Any, call: Callable[..., Any], given: Mapping[str, Any]) -> tuple[int, Any]:
+    """The most bytes that a call holds besides the model's weights, and what it answers.
+
+    Args:
+        model: the model.
+        call: what is called.
+        given: what it is called with; such tensors count too, at whatever depth.
+
+    """
+    ledger = Ledger(tensors(model))
+    with ledger.beside(one for one in tree_leaves(dict(given)) if isinstance(one, torch.Tensor)), ledger:
+        answer = call(**given)
     return ledger.peak, answer
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from deployments import checkpoint
+from deployments import checkpoint, memory
 from deployments.errors import ExpertError, InputError, StoppedError
 from deployments.result import Input, Result
 from deployments.runners import examples
@@ -143,7 +143,7 @@ def test_what_a_failed_call_held_is_let_go_at_once(layered: Layered) -> None:
 def test_on_a_gpu_what_is_left_over_is_given_back(layered: Layered, monkeypatch: pytest.MonkeyPatch) -> None:
     emptied: list[bool] = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
-    layered.device = "cuda"
+    layered.device, layered.holding = "cuda", memory.Holding.of("cuda")
     assert _run(layered, "huge") == ["ExpertError"]
     assert emptied == [True]
 
