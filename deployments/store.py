@@ -7,6 +7,7 @@ Under ``<HF_HOME>/hugginggpt``, which is beside the Hub's own cache:
 - ``checkpoints/<owner>--<name>/<commit>/``: exactly the files that a loader may see: links to the Hub's
   cache, relative so that all of HF_HOME may be moved, and safetensors made of pickles.
 - ``checkpoints/<owner>--<name>/<commit>.json``: the manifest, written last: without it nothing is whole.
+- ``checkpoints/<owner>--<name>/<commit>.checked``: when its converted files were last found unchanged.
 - ``locks/``: one lock a model.
 """
 
@@ -15,8 +16,9 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -29,6 +31,8 @@ logger = logging.getLogger("ray.serve")
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """The form of a commit."""
+
+_SETTLED_NS = 2_000_000_000
 
 _MODEL = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 
@@ -172,10 +176,35 @@ def whole(model: str, commit: str, unlisted: bool = False) -> Path | None:
             logger.warning("%s of %s is missing or changed; the model is taken anew", name, model)
             return None
     for name in manifest.converted:
-        if digest(here / name) != manifest.sha256.get(name):
+        if not _unchanged(here, name, manifest.sha256.get(name)):
             logger.warning("%s of %s has changed since it was made; it is made anew", name, model)
             return None
     return here
+
+
+def _unchanged(here: Path, name: str, sha256: str | None) -> bool:
+    """Whether a file has the hash it is to have; it is read again only where it was touched since.
+
+    To read all weights at each start would take as long as to load them. What was found is kept beside the
+    checkpoint, with what the kernel knows the file by. One touched a moment ago is not kept: a second change
+    might leave the same time.
+    """
+    path, book = here / name, here.with_suffix(".checked")
+    before, checked = _marks(path), _read(book)
+    if checked.get(name) == [sha256, *before]:
+        return True
+    if digest(path) != sha256:
+        return False
+    if _marks(path) == before and time.time_ns() - before[-1] > _SETTLED_NS:
+        with suppress(OSError):  # a store that cannot be written to is read again each time
+            write(book, {**checked, name: [sha256, *before]})
+    return True
+
+
+def _marks(path: Path) -> list[int]:
+    """What the kernel knows a file by; the last is when it was touched, and cannot be set by hand."""
+    found = path.stat()
+    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
 def declare(manifest: Manifest) -> None:

@@ -1,6 +1,7 @@
 """Pins, manifests, and what counts as whole."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,33 @@ def test_where_the_home_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/user")
     assert store.home() == Path("/home/user/.cache/huggingface")
+
+
+def test_what_was_converted_is_read_again_only_where_it_was_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _checkpoint(converted=True)
+    weights = folder / "model.safetensors"
+    read: list[Path] = []
+    digest = store.digest
+
+    def watched(path: Path) -> str:
+        read.append(path)
+        return digest(path)
+
+    monkeypatch.setattr(store, "digest", watched)
+    assert store.whole("tiny/m", COMMIT) == folder
+    assert store.whole("tiny/m", COMMIT) == folder
+    assert read == [weights, weights], "it was made a moment ago, and may still change within the same tick"
+    monkeypatch.setattr(store, "_SETTLED_NS", -1)
+    assert store.whole("tiny/m", COMMIT) == folder
+    assert store.whole("tiny/m", COMMIT) == folder
+    assert read == [weights] * 3
+    before = weights.stat()
+    weights.write_bytes(b"WEIGHTS")
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert store.whole("tiny/m", COMMIT) is None, "a time that was set by hand hides nothing"
+    weights.write_bytes(b"weights")
+    folder.with_suffix(".checked").write_text("{", encoding="utf-8")
+    assert store.whole("tiny/m", COMMIT) == folder
 
 
 def test_a_revision_stays_pinned_to_its_first_commit() -> None:
