@@ -112,6 +112,7 @@ class Zygote:
                 self._ram.touch()
                 self._touched = time.monotonic()
         self._path.unlink(missing_ok=True)
+        self._leave()
         return None
 
     def _over(self) -> bool:
@@ -212,7 +213,7 @@ class Zygote:
         end.close()
 
     def _leave(self) -> None:
-        """In a child: let go of what is the zygote's."""
+        """Close what is the zygote's, in a child or at the end."""
         for key in list(self._selector.get_map().values()):
             if isinstance(key.fileobj, int):
                 os.close(key.fileobj)
