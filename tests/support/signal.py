@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections import Counter
 from typing import Any, cast
 
 import ray
@@ -11,19 +12,20 @@ _NAMESPACE = "tests"
 
 @ray.remote(num_cpus=0)
 class _Board:
-    """Which signals were given."""
+    """Which signals were given, and how often."""
 
     def __init__(self) -> None:
-        self._given: dict[str, asyncio.Event] = {}
-
-    def _event(self, name: str) -> asyncio.Event:
-        return self._given.setdefault(name, asyncio.Event())
+        self._given: Counter[str] = Counter()
+        self._changed = asyncio.Condition()
 
     async def give(self, name: str) -> None:
-        self._event(name).set()
+        async with self._changed:
+            self._given[name] += 1
+            self._changed.notify_all()
 
-    async def wait(self, name: str) -> None:
-        await self._event(name).wait()
+    async def wait(self, name: str, times: int) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._given[name] >= times)
 
 
 class Signals:
@@ -33,10 +35,10 @@ class Signals:
         self.name = f"board-{secrets.token_hex(4)}"
         self._board: Any = cast("Any", _Board).options(name=self.name, namespace=_NAMESPACE).remote()
 
-    async def wait(self, signal: str, seconds: float = 30.0) -> None:
-        """Wait until a signal is given."""
+    async def wait(self, signal: str, seconds: float = 30.0, times: int = 1) -> None:
+        """Wait until a signal was given, that often."""
         async with asyncio.timeout(seconds):
-            await self._board.wait.remote(signal)
+            await self._board.wait.remote(signal, times)
 
 
 def give(board: str, signal: str) -> None:
