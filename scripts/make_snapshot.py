@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_catalog.card import Figure, ModelCard
+from model_catalog.facts import BATCHES, CHAT_TASKS
 from model_catalog.tasks import TASKS
 
 Row = Mapping[str, Any]
@@ -49,25 +50,13 @@ SHORT_SOURCES = (
 )
 """What a source's text holds, and the short name that cards give it; ``data/README.md`` explains them."""
 
-SOFT_EDGES = {"softedge": "hed"}
-BATCHES: Mapping[str, int] = {
-    "text": 32,
-    "embedding": 32,
-    "tabular": 32,
-    "question-answering": 16,
-    "seq2seq": 8,
-    "text-generation": 8,
-    "vision": 8,
-    "captioning": 8,
-    "visual-question-answering": 8,
-    "document-question-answering": 4,
-    "vision-language": 4,
-    "audio": 8,
-    "control": 4,
-}
-"""The most inputs of one model call, by family of runner; 1 for what fills a GPU with one."""
+_COUNTED = ("winml-cli", "radar", "nevescloud/pulse", "llmfit", "ai-labor-predictions")
+"""Sources of earlier counts that were read from the Hub's API, and not rounded."""
 
-CHAT_TASKS = ("text-generation", "conversational", "text2text-generation")
+_YEAR = "2026-"
+"""Of older figures none tells how much a model is used today, nor of those without a month."""
+
+SOFT_EDGES = {"softedge": "hed"}
 CONTROLS = tuple(name.removesuffix("-control") for name in TASKS if name.endswith("-control"))
 
 
@@ -199,6 +188,7 @@ def _card(row: Row, tasks: tuple[str, ...], note: Note) -> ModelCard:
         yields=note.yields,
         description=_description(row, tasks, note),
         downloads=_downloads(row),
+        history=_history(row),
         likes=_likes(row),
         license=note.license or row["license"] or row.get("license_recalled"),
         gated=bool(gated),
@@ -222,6 +212,24 @@ def _downloads(row: Row) -> Figure | None:
     if not row["downloads"]:
         return None
     return Figure(value=row["downloads"], date=_date(row["snapshot"]), source=short_source(row["source"]))
+
+
+def _history(row: Row) -> tuple[Figure, ...]:
+    """Counts of other months of the same year, the newest of each."""
+    newest = _downloads(row)
+    if newest is None:
+        return ()
+    dated = sorted(
+        (_date(other["date"]), other["downloads"], other["source"])
+        for other in row.get("downloads_other_dates") or ()
+        if other["downloads"] and any(part in other["source"] for part in _COUNTED)
+    )
+    monthly = {date[:7]: (date, value, source) for date, value, source in dated if date.startswith(_YEAR)}
+    return tuple(
+        Figure(value=value, date=date, source=short_source(source))
+        for month, (date, value, source) in monthly.items()
+        if month != newest.date[:7]
+    )
 
 
 def _likes(row: Row) -> Figure | None:

@@ -183,7 +183,7 @@ def _card(card: ModelCard, cold: float | None, longest: int) -> str:
     words = words if len(words) <= longest else f"{words[: longest - 1].rstrip()}…" if longest else ""
     figures = [
         f"{card.yields}" if card.yields else "",
-        f"{_short(card.downloads.value)} downloads" if card.downloads else "",
+        "" if card.usual_downloads is None else f"{_short(card.usual_downloads)} downloads",
         f"{_short(card.likes.value)} likes" if card.likes else "",
         card.license or "",
         _size(card),

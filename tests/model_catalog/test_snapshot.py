@@ -52,6 +52,10 @@ def test_figures_are_dated_and_sourced() -> None:
             assert card.downloads.value > 0, card.id
             assert card.downloads.date.startswith("2026"), card.id
             assert card.downloads.source, card.id
+            months = [figure.date[:7] for figure in (*card.history, card.downloads)]
+            assert all(figure.value > 0 for figure in card.history), card.id
+            assert len(set(months)) == len(months), card.id
+            assert months[:-1] == sorted(months[:-1]), card.id
         if card.likes is not None:
             assert card.likes.date >= "2024-05", card.id
             assert card.likes.source, card.id
@@ -115,7 +119,8 @@ def test_tasks_with_fewer_than_three_models() -> None:
 
 def test_every_source_is_explained() -> None:
     readme = DATA.joinpath("README.md").read_text(encoding="utf-8")
-    used = {figure.source for card in HUB_CARDS for figure in (card.downloads, card.likes) if figure}
+    figures = [figure for card in HUB_CARDS for figure in (card.downloads, card.likes, *card.history)]
+    used = {figure.source for figure in figures if figure}
     for card in HUB_CARDS:
         for part in filter(None, card.source.split("; ")):
             used.add(re.sub(r"^(license: |params: |listed by )", "", part))
@@ -130,7 +135,15 @@ def _first_column(table: str) -> set[str]:
 
 RADAR = "github:686f6c61/radar-huggingface-dataset@95e4d933 data/ (CC BY 4.0)"
 WINML = "github:microsoft/winml-cli scripts/e2e_eval/testsets/models_all.json (MIT)"
+LLMFIT = "github:AlexsJones/llmfit@a3e0eb27 llmfit-core/data/hf_models.json"
 INVOKE = "github:invoke-ai/InvokeAI (2026-08-19): starter model / detector, no figures"
+
+
+def earlier(april: int, may: int | None = None, july: int | None = None) -> list[dict[str, Any]]:
+    """Counts of other dates, as facts write them, and some that tell nothing of today."""
+    dated = [("2026-04-27", april, WINML), ("2026-05-17", may, LLMFIT), ("2026-07-14", july, WINML)]
+    dated += [("2023-04", 9, "p0.jsonl (JARVIS)"), ("2026 (undated)", 9, WINML), ("2026-03-01", 9, "a page")]
+    return [{"date": date, "downloads": count, "source": source} for date, count, source in dated if count]
 
 
 def fact(model_id: str, task: str, **fields: Any) -> dict[str, Any]:
@@ -158,6 +171,7 @@ DPT = {
     "source": WINML,
     "params_source": "paper (DPT-Large)",
     "license_source": "model card metadata 2023-04 (p0.jsonl)",
+    "downloads_other_dates": earlier(66162),
 }
 ANNOTATORS = {"library": "controlnet_aux", "listed_by": INVOKE}
 
@@ -184,6 +198,7 @@ SAMPLE = [
         params_source="safetensors header via radar",
         license_source="radar",
         repo_bytes=4522815806,
+        downloads_other_dates=earlier(18190697, 18554097, 28970803),
     ),
     fact(
         "openai-community/gpt2",
@@ -200,6 +215,7 @@ SAMPLE = [
         params_source="safetensors header via radar",
         license_source="radar",
         repo_bytes=11977009063,
+        downloads_other_dates=earlier(14968248, 16093449, 13957192),
     ),
     fact(
         "black-forest-labs/FLUX.1-dev",
@@ -279,6 +295,7 @@ SAMPLE = [
         params_source="safetensors header via radar",
         license_source="radar",
         repo_bytes=48074311520,
+        downloads_other_dates=earlier(3687101, 5581069, 5897050),
     ),
     # None of these gets a card: no task of the registry, or a note against it.
     fact("BAAI/bge-reranker-v2-m3", "text-ranking", downloads=18680122, snapshot="2026-08-22", source=RADAR),
@@ -322,6 +339,26 @@ def test_doubtful_figures() -> None:
     assert (blip.likes.date, blip.likes.source) == ("2024-05", "modelrepo")
     turbo = made["stabilityai/sdxl-turbo"]
     assert (turbo.license, turbo.source) == ("sai-nc-community", "license: recalled")
+
+
+def test_history_is_of_other_months_of_the_year() -> None:
+    made = {card.id: card for card in make_cards(SAMPLE, read_notes())}
+    gpt2 = made["openai-community/gpt2"]
+    assert [(figure.date, figure.source) for figure in gpt2.history] == [
+        ("2026-04-27", "winml-cli"),
+        ("2026-05-17", "llmfit"),
+        ("2026-07-14", "winml-cli"),
+    ]
+    same_month = fact(
+        "lab/m",
+        "translation",
+        downloads=3,
+        snapshot="2026-04-30",
+        source=WINML,
+        downloads_other_dates=earlier(5),
+    )
+    (card,) = make_cards([same_month], {})
+    assert card.history == ()
 
 
 def test_notes_add_tasks() -> None:
