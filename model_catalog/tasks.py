@@ -65,6 +65,7 @@ class TaskType:
         wants: the jobs a plan may tell apart with ``want``, the usual one first.
         knobs: further optional arguments that only tune the result, as a seed does; nothing is bound to
             them but what names them.
+        aside: further optional arguments that doors alone give; no planner is told of them.
 
     """
 
@@ -76,6 +77,7 @@ class TaskType:
     hugginggpt: bool = True
     wants: tuple[str, ...] = ()
     knobs: tuple[Argument, ...] = ()
+    aside: tuple[Argument, ...] = ()
 
     @property
     def small(self) -> bool:
@@ -89,7 +91,7 @@ class TaskType:
 
     def argument(self, name: str) -> Argument | None:
         """The argument that a plan means by ``name``: a declared one, an alias, or a generic one."""
-        known = (*self.arguments, *self.knobs)
+        known = (*self.arguments, *self.knobs, *self.aside)
         for argument in known:
             if name == argument.name:
                 return argument
@@ -287,8 +289,13 @@ _KNOBS: Mapping[str, tuple[Argument, ...]] = {
     **{row.name: _CONTROLLED for row in _CONTROLLED_ROWS},
 }
 
+_HISTORY = (_knob("history"),)
+"""The conversation before the text, as JSON: a list of ``{"role", "content"}``."""
+
+_ASIDE: Mapping[str, tuple[Argument, ...]] = {"conversational": _HISTORY, "text-generation": _HISTORY}
+
 TASKS: Mapping[str, TaskType] = {
-    row.name: replace(row, knobs=_KNOBS.get(row.name, ()))
+    row.name: replace(row, knobs=_KNOBS.get(row.name, ()), aside=_ASIDE.get(row.name, ()))
     for row in (*_ROWS, *_CONTROL_ROWS, *_CONTROLLED_ROWS, *_MORE_ROWS)
 }
 """Every task type by name, HuggingGPT's first."""

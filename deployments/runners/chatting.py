@@ -11,6 +11,7 @@ from deployments.llm.client import Llm
 from deployments.result import Input, Result
 from deployments.runners import languages
 from deployments.runners.base import AsyncRunner
+from deployments.runners.history import chat_of
 from deployments.runners.remote_asking import Ask
 from model_catalog.card import ModelCard
 
@@ -72,9 +73,12 @@ class Chatter(AsyncRunner):
 
         """
         ask = Ask(self.llm, item, self.card)
-        text, system = ask.text(), _system(ask)
-        self._check_length(item.task, text, system)
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": text}]
+        messages = chat_of(item, ask.text())
+        notes = [turn["content"] for turn in messages if turn["role"] == "system"]
+        system = "\n\n".join(notes) if notes and item.task == "conversational" else _system(ask)
+        messages = [turn for turn in messages if turn["role"] != "system"]
+        self._check_length(item.task, "".join(turn["content"] for turn in messages), system)
+        messages.insert(0, {"role": "system", "content": system})
         async with aclosing(self.llm.stream(messages, options=_options(ask), run=item.task)) as pieces:
             written = "".join([piece async for piece in pieces]).strip()
         if not written:

@@ -6,6 +6,7 @@ from typing import Any
 
 from deployments.errors import ExpertError, InputError
 from deployments.result import Input, Result
+from deployments.runners.history import Chat, chat_of, folded, transcript
 from deployments.runners.sampling import Writing, alike, batches, options, writing
 from deployments.runners.single import text_of
 from deployments.runners.textual import TextRunner
@@ -74,9 +75,10 @@ class Writer(TextRunner):
             InputError: it is too long, or a knob is wrong.
 
         """
-        text = text_of(item)
+        messages = chat_of(item, text_of(item))
         chat = bool(self.tokenizer.chat_template)
-        ids = self._chat(text) if chat else self.tokenizer(text)["input_ids"]
+        text = transcript(messages)
+        ids = self._chat(messages) if chat else self.tokenizer(text)["input_ids"]
         room = self.limit - len(ids)
         if room < 1:
             raise InputError(
@@ -92,10 +94,18 @@ class Writer(TextRunner):
         asked = replace(asked, length=min(asked.length, room))
         return Prompt("" if alone else text, tuple(ids), chat, thinks, asked)
 
-    def _chat(self, text: str) -> list[int]:
-        """A person's message as the model's template writes it; marks inside the message are plain text."""
+    def _chat(self, messages: Chat) -> list[int]:
+        """A conversation as the model's template writes it; marks inside the messages are plain text."""
+        from jinja2 import TemplateError
+
+        try:
+            return self._templated(messages)
+        except TemplateError:  # it knows no system messages, as Gemma's
+            return self._templated(folded(messages))
+
+    def _templated(self, messages: Chat) -> list[int]:
         encoded = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}],
+            messages,
             add_generation_prompt=True,
             return_dict=True,
             sanitize_control_tokens=bool(self.tokenizer.is_fast),

@@ -9,6 +9,7 @@ import numpy as np
 from deployments.errors import ExpertError, InputError
 from deployments.media import Table
 from deployments.result import Input, Result
+from deployments.runners.history import chat_of
 from deployments.runners.lists import labels_of
 from deployments.runners.remote_asking import Ask, ranked, said, score_of, several
 from deployments.runners.remote_dialects import put
@@ -74,7 +75,7 @@ def _length(ask: Ask) -> int | None:
 
 async def chat(ask: Ask) -> Result:
     """A chat model's answer to a text."""
-    return Result(text=await chatted(ask, ask.text()))
+    return Result(text=await _conversed(ask, chat_of(ask.item, ask.text())))
 
 
 async def chatted(ask: Ask, content: Any) -> str:
@@ -84,8 +85,12 @@ async def chatted(ask: Ask, content: Any) -> str:
         ExpertError: it came to no answer.
 
     """
+    return await _conversed(ask, [{"role": "user", "content": content}])
+
+
+async def _conversed(ask: Ask, messages: list[Any]) -> str:
     answer = await ask.client.chat_completion(
-        [{"role": "user", "content": content}], model=ask.card.id, max_tokens=_length(ask), **_writing(ask)
+        messages, model=ask.card.id, max_tokens=_length(ask), **_writing(ask)
     )
     text = _THOUGHT.sub("", said(answer.choices[0].message.content)).strip()
     if text.startswith("<think>"):

@@ -16,7 +16,8 @@ from model_catalog.tasks import Modality
 from tests.api.openai_client import BASE, world
 from tests.deployments.samples import PICTURES, sound
 from tests.support.brains import FakeResponder
-from tests.support.fakes import Called, busy
+from tests.support.cluster import card
+from tests.support.fakes import Called, answer, busy
 from tests.support.stage import FAULTY
 
 PNG = PICTURES["image/png"]
@@ -208,9 +209,31 @@ async def test_an_expert_that_talks_knows_the_conversation(tmp_path: Path) -> No
     ) as here:
         with pytest.raises(openai.InternalServerError):
             await here.client.chat.completions.create(model="test/talk", messages=messages)
-    assert here.asked("talk")[0]["text"] == (
-        "Instructions: Rhyme.\n\nUser: cat?\n\nAssistant: hat\n\nUser: dog?\n\nAssistant:"
-    )
+    (args,) = here.asked("talk")
+    assert args["text"] == "dog?"
+    assert json.loads(args["history"]) == messages[:-1]
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [("do it now", "now"), ("Instructions: x\n\nUser: do it\n\nAssistant: done", "done"), ("other", "other")],
+)
+async def test_of_a_text_that_goes_on_only_what_is_new_is_the_answer(
+    tmp_path: Path, written: str, told: str
+) -> None:
+    cards = (card("writer", "text-generation", "Echo"),)
+    async with world(tmp_path, script=lambda called: answer(called.card, written), cards=cards) as here:
+        found = await here.client.chat.completions.create(model="test/writer", messages=SAID)
+    assert found.choices[0].message.content == told
+
+
+async def test_of_a_long_conversation_the_notes_and_the_latest_turns_are_known(tmp_path: Path) -> None:
+    turns: Any = [{"role": ("user", "assistant")[n % 2], "content": f"{n} " + "x" * 9_000} for n in range(8)]
+    messages: Any = [{"role": "system", "content": "Rhyme."}, *turns, {"role": "user", "content": "so?"}]
+    async with world(tmp_path) as here:
+        await here.client.chat.completions.create(model="test/talk", messages=messages)
+    (args,) = here.asked("talk")
+    assert json.loads(args["history"]) == [messages[0], *turns[-4:]]
 
 
 async def test_an_expert_takes_the_picture_of_a_message(tmp_path: Path) -> None:

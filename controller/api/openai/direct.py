@@ -1,5 +1,6 @@
 """Direct calls: a conversation with one expert, without a plan, where it answers in words."""
 
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from fastapi import Request
@@ -15,10 +16,8 @@ from controller.request import Request as Conversation
 from model_catalog.card import ModelCard
 from model_catalog.tasks import TASKS, Modality, TaskType
 
-CHATS = frozenset({"conversational", "text-generation", "image-text-to-text"})
-"""Tasks that take a whole conversation; others take the last message alone."""
-
-_SPEAKERS = {"system": "Instructions", "user": "User", "assistant": "Assistant"}
+_LONGEST_HISTORY = 40_000
+"""The most characters of a conversation that an expert is given; its oldest messages are left out."""
 
 
 def task_of(card: ModelCard, asked: Conversation) -> tuple[TaskType, dict[str, str]]:
@@ -40,13 +39,14 @@ def task_of(card: ModelCard, asked: Conversation) -> tuple[TaskType, dict[str, s
         raise RequestError(
             f"{card.id} cannot answer this message: {needed}. Give it that, or ask hugginggpt.", "messages"
         )
-    return max(fitting, key=lambda fit: len(_media(fit[0], fit[1])))
+    row, args = max(fitting, key=lambda fit: (len(_media(*fit)), fit[0].name == "conversational"))
+    return row, {**args, **_history(row, asked.context)}
 
 
 def _bound(row: TaskType, asked: Conversation) -> dict[str, str] | None:
     """The arguments that a message gives; None where it lacks one, or brings a file with no use for it."""
     files = {modality: of_kind(asked.attachments, modality) for modality in Modality}
-    texts = [_said(row, asked)] if asked.text.strip() else []
+    texts = [asked.text] if asked.text.strip() else []
     args: dict[str, str] = {}
     for argument in row.arguments:
         pool = texts if argument.modality is Modality.TEXT else files[argument.modality]
@@ -65,12 +65,21 @@ def _needs(row: TaskType) -> str:
     return " and ".join(f"one {argument.modality}" for argument in row.arguments if argument.required)
 
 
-def _said(row: TaskType, asked: Conversation) -> str:
-    """The words that the expert is given: for those that talk, the conversation so far goes before."""
-    if row.name not in CHATS or not asked.context:
-        return asked.text
-    told = [f"{_SPEAKERS[message.role]}: {message.content}" for message in asked.context]
-    return "\n\n".join([*told, f"User: {asked.text}", "Assistant:"])
+def _history(row: TaskType, context: Sequence[Message]) -> dict[str, str]:
+    """The conversation so far, for experts that talk: its notes, and of the rest the latest that fits."""
+    if not context or row.argument("history") is None:
+        return {}
+    notes = [message for message in context if message.role == "system"]
+    said = [message for message in context if message.role != "system"]
+    room = _LONGEST_HISTORY - sum(len(message.content) for message in notes)
+    kept: list[Message] = []
+    for message in reversed(said):
+        room -= len(message.content)
+        if room < 0:
+            break
+        kept.insert(0, message)
+    turns = [{"role": message.role, "content": message.content} for message in (*notes, *kept)]
+    return {"history": json.dumps(turns, ensure_ascii=False)}
 
 
 async def events(
@@ -102,10 +111,20 @@ async def events(
     )
     yield PlanDone(run=number, plan=[wire])
     yield TaskDone(run=number, outcome=outcome)
-    text = cut(outcome.text or "", stop)
+    text = cut(_answer(row, asked.text, outcome.text or ""), stop)
     if text:
         yield AnswerDelta(run=number, text=text)
     yield RunDone(run=number, answer=text, outcomes=(outcome,))
+
+
+def _answer(row: TaskType, asked: str, text: str) -> str:
+    """The answer alone: a model without a chat template shows the text that it goes on with first."""
+    if row.name == "text-generation":
+        _, found, after = text.partition(f"User: {asked}\n\nAssistant:")
+        if found:
+            return after.strip()
+        return text.removeprefix(asked).strip() or text
+    return text
 
 
 def cut(text: str, stop: Sequence[str]) -> str:
@@ -122,8 +141,3 @@ def reply(text: str, number: str) -> list[Event]:
         AnswerDelta(run=number, text=text),
         RunDone(run=number, answer=text),
     ]
-
-
-def last_words(messages: Sequence[Message]) -> str:
-    """What was asked last."""
-    return messages[-1].content if messages else ""
