@@ -92,6 +92,7 @@ def test_the_wheel_holds_what_is_read_at_run_time(tmp_path: Path) -> None:
     for name in (
         "model_catalog/data/snapshot.jsonl",
         "model_catalog/data/embedded.jsonl",
+        "model_catalog/data/profiles/minimal.toml",
         "controller/rules/english.json",
         "deployments/examples/sign.png",
         "deployments/examples/noisy.wav",

@@ -24,6 +24,8 @@ JARVIS_STANDARD = (
 )
 """Pipelines of HuggingGPT's standard deployment that the catalog has."""
 
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "profiles.md"
+
 
 def _write(folder: Path, name: str, text: str) -> str:
     (folder / name).write_text(text, encoding="utf-8")
@@ -187,3 +189,24 @@ def test_a_model_that_the_catalog_lacks_is_named(tmp_path: Path) -> None:
     profile = load(_write(tmp_path, "mine.toml", 'models = ["a/b", "openai/whisper-base"]'))
     with pytest.raises(ProfileError, match="names a/b, which the catalog does not have"):
         profile.cards(KNOWN)
+
+
+# The documentation ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["minimal", "standard", "full"])
+def test_the_documentation_has_the_figures(name: str) -> None:
+    profile = load(name)
+    cards = profile.cards(KNOWN)
+    needs = total([need(card, profile.sizes) for card in cards])
+    tasks = {task for card in (*cards, *KNOWN) if card.embedded or card in cards for task in card.tasks}
+    (row,) = [
+        line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{name}` |")
+    ]
+    _, _, _, models, types, *sizes, _ = (cell.strip() for cell in row.split("|"))
+    assert int(models.split()[0]) == len(cards)
+    assert int(types.split(",")[0]) == len(tasks)
+    told = [float(cell.removesuffix(" GB")) for cell in sizes]
+    assert told == pytest.approx(
+        [part / GB for part in (needs.disk, needs.gpu_largest, needs.ram_largest)], rel=0.05
+    )
