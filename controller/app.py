@@ -146,8 +146,8 @@ def chosen(settings: Settings, known: Catalog) -> list[ModelCard]:
 
 
 def limits(settings: Settings) -> Limits:
-    """What one file may be."""
-    return Limits(max_bytes=settings.max_upload_bytes)
+    """What one file may be, and how many bytes of weights a node keeps in RAM."""
+    return Limits(max_bytes=settings.max_upload_bytes, max_weights_ram=settings.weights_ram_bytes)
 
 
 def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard]) -> list[serve.RunTarget]:

@@ -60,6 +60,8 @@ class Settings(BaseSettings):
         task_seconds: the deadline of one attempt of a task.
         idle_seconds: after how long without a call an expert of the Hub sleeps, so that its memory is free;
             0 for never. One whose memory another expert needs sleeps before that.
+        weights_ram_bytes: the most bytes of weights that each node keeps in RAM for experts that sleep; 0 for
+            none, a quarter of the node's RAM where nothing is said.
         warm_ahead: how many experts without a replica are woken at most while an LLM plans; 0 for none.
         max_body_bytes: the largest JSON request.
         max_upload_bytes: the largest uploaded file.
@@ -116,6 +118,7 @@ class Settings(BaseSettings):
     run_seconds: Annotated[float, Field(gt=0, le=86400)] = 170.0
     task_seconds: Annotated[float, Field(gt=0, le=86400)] = 120.0
     idle_seconds: Annotated[float, Field(ge=0, le=7 * 86400)] = 300.0
+    weights_ram_bytes: Annotated[int, Field(ge=0)] | None = None
     warm_ahead: Annotated[int, Field(ge=0, le=100)] = 4
     max_body_bytes: Annotated[int, Field(ge=1024)] = 2 << 20
     max_upload_bytes: Annotated[int, Field(ge=1024)] = 100 << 20

@@ -51,16 +51,13 @@ class Expert:
         card: ModelCard,
         limits: Limits | None = None,
         token: SecretStr | None = None,
-        weights_ram: int | None = None,
     ) -> None:
         """Load the model; the replica is ready when this returns.
 
         Args:
             card: the model's card.
-            limits: what one file may be.
+            limits: what one file may be, and of weights in RAM the most.
             token: the operator's, see ``fleet.expert_app``.
-            weights_ram: the bytes of weights that a node keeps in RAM for models that sleep; None for a
-                quarter of its RAM.
 
         Raises:
             FleetError: there is no runner for the card.
@@ -79,7 +76,9 @@ class Expert:
         self._pump: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(card.batch_size)
         self._place: Here | Apart = (
-            Apart(self._runner, name, card, weights_ram) if self._runner.apart else Here(self._runner, card)
+            Apart(self._runner, name, card, self._limits.max_weights_ram)
+            if self._runner.apart
+            else Here(self._runner, card)
         )
         self._place.load(token)
         self._publish()

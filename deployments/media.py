@@ -60,7 +60,7 @@ Value = str | Image | Audio | Video | Table
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that is taken from one file.
+    """The most that is taken: from one file, and of a node.
 
     Attributes:
         max_bytes: bytes of the file itself.
@@ -73,6 +73,8 @@ class Limits:
         max_frame_pixels: pixels of one frame of a video, 1080p by default.
         max_table_cells: cells of a table.
         max_text_characters: characters of a text that an expert is given.
+        max_weights_ram: bytes of weights that a node keeps in RAM for models that sleep; None for a quarter of
+            its RAM.
 
     """
 
@@ -86,6 +88,7 @@ class Limits:
     max_frame_pixels: int = 1920 * 1088
     max_table_cells: int = 1_000_000
     max_text_characters: int = 50_000
+    max_weights_ram: int | None = None
 
 
 LIMITS = Limits()
