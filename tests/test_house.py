@@ -68,6 +68,16 @@ def test_every_dependency_has_a_fixed_version() -> None:
         assert bare in fixed, name
 
 
+def test_every_package_goes_into_the_wheel() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    packages = {
+        path.parent.relative_to(ROOT).as_posix().replace("/", ".")
+        for path in SOURCES
+        if path.name == "__init__.py"
+    }
+    assert packages <= set(tools["setuptools"]["packages"])
+
+
 def test_the_wheel_holds_what_is_read_at_run_time(tmp_path: Path) -> None:
     subprocess.run(
         [
