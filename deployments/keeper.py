@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from deployments import fleet, launch
+from deployments.ahead import Ahead
 from deployments.book import Book
 from deployments.errors import BusyError, FleetError, NoMemberError
 from deployments.figures import Figures
@@ -71,11 +72,13 @@ class Keeper:
         self._gone: set[str] = set()
         self._telling: asyncio.Task[None] | None = None
         self._saving = asyncio.Lock()
+        self._ahead = Ahead(self._book, token, self._learned)
         for card in [*cards, *self._book.added.values()]:
             if card.id not in self._book.removed:
                 self._take(card)
         await self._look()
         await self._recover()
+        self._prepare(*self._cards.values())
 
     # Calls ---------------------------------------------------------------------------------------------
 
@@ -129,6 +132,7 @@ class Keeper:
         self._book.added[card.id] = card
         self._book.removed.discard(card.id)
         await self._save()
+        self._prepare(card)
         self._after()
         return self._standing(card.id)
 
@@ -295,6 +299,19 @@ class Keeper:
         devices, growable = await asyncio.to_thread(lambda: (launch.devices(), launch.growable()))
         self._do(self._books.see(devices, time.time(), growable=growable))
 
+    def _prepare(self, *cards: ModelCard) -> None:
+        """Do ahead of the first call what can be."""
+        if any(map(fleet.sleeps, self._cards.values())):
+            self._ahead.prepare({device.node for device in self._books.devices})
+        if self._books.growable or any(device.gpu is not None for device in self._books.devices):
+            for card in cards:
+                self._ahead.study(card)
+
+    async def _learned(self, card: ModelCard) -> None:
+        if (member := self._books.members.get(card.id)) is not None:
+            member.need = need(card, self._book)
+        await self._save()
+
     async def _recover(self) -> None:
         """Take in the fleet's experts that run already, as after a restart of the keeper."""
         apps = await asyncio.to_thread(fleet.status)
@@ -306,12 +323,16 @@ class Keeper:
                 self._do([Sleep(card.id)])
                 continue
             member.state = State.WAKING
-            amount = next((member.need.amount(place.devices[0]) for place in self._at(figures, 1.0)), 0.0)
+            amount = next(
+                (member.need.amount(place.devices[0]) for place in places(figures, 1.0, self._books.devices)),
+                0.0,
+            )
             self._peaks[card.id] = figures[0].peak_bytes
-            self._do(self._books.woken(card.id, self._at(figures, amount), member.wake_s, time.time()))
-
-    def _at(self, figures: Sequence[Figures], amount: float) -> list[Place]:
-        return places(figures, amount, self._books.devices)
+            self._do(
+                self._books.woken(
+                    card.id, places(figures, amount, self._books.devices), member.wake_s, time.time()
+                )
+            )
 
     def _standing(self, model: str) -> Standing:
         member = self._books.members[model]

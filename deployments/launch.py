@@ -6,6 +6,7 @@ what of its inside is used for that (Ray 2.60) is used here alone. All of it blo
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import ray
 from pydantic import SecretStr
@@ -14,6 +15,7 @@ from ray.serve._private.common import DeploymentID
 from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from deployments import fleet
 from deployments.media import Limits
@@ -111,6 +113,20 @@ def names() -> dict[str, str]:
     return {
         node["NodeID"]: node.get("NodeManagerHostname") or node["NodeManagerAddress"] for node in ray.nodes()
     }
+
+
+def prepare(node: str) -> None:
+    """Have a node import ahead what its first model will need; returns at once."""
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    task = ray.remote(num_cpus=0, max_retries=0)(_imported)
+    task.options(scheduling_strategy=there).remote()
+
+
+def _imported() -> None:
+    from deployments import zygote
+
+    with suppress(zygote.Unavailable):  # the first model tells it
+        zygote.ensure()
 
 
 def growable() -> bool:
