@@ -261,12 +261,18 @@ def _withdraw(client: "Client", model: str, force: bool) -> None:
     row = next((one for one in client.experts() if one["model"] == model), None)
     if row is None:
         return
-    if row.get("replicas") and not force:
+    if (row.get("replicas") or row.get("state") == "waking") and not force:
         raise ControllerError(
             f"{model} is awake in the server that runs; hugginggpt stop {model} puts it to sleep, --force "
             "removes it anyway."
         )
-    if not client.remove(model):
+    try:
+        forgotten = client.remove(model)
+    except ControllerError:
+        if not force:
+            raise
+        forgotten = False
+    if not forgotten:
         notes().print(
             f"The server that runs cannot forget {model}; restart hugginggpt up.",
             style="yellow",

@@ -261,6 +261,18 @@ def test_a_model_that_sleeps_is_forgotten_by_the_server(run: Run, serve: Callabl
     assert len(served.asked) == 1
 
 
+def test_a_server_that_refuses_is_overruled_by_force_alone(
+    run: Run, serve: Callable[[Served], Served]
+) -> None:
+    pulled("tiny/a", weights=b"w")
+    serve(Served({"model": "tiny/a", "replicas": 0}, status=503))
+    code, _, err = run("rm", "tiny/a")
+    assert (code, "The fleet is busy." in err) == (1, True)
+    code, _, err = run("rm", "tiny/a", "--force")
+    assert (code, "restart hugginggpt up" in err) == (0, True)
+    assert holdings.held() == []
+
+
 def test_the_client_tells_apart_what_a_server_cannot_and_will_not_do() -> None:
     made: Client = client(Served(status=503))
     with pytest.raises(ControllerError, match="The fleet is busy"):
