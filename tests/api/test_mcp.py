@@ -166,6 +166,7 @@ async def test_data_is_told_in_words_too_unless_it_is_long() -> None:
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_whole_request_is_planned_run_and_answered(era: str, tmp_path: Path) -> None:
     picture = await _stored(tmp_path, PNG, "a.png")
+    number = f"file-{picture.path.rpartition('/')[2].partition('.')[0]}"
     stage = Stage(CHAIN, cluster=Stored(answers))
     steps: list[tuple[float, float | None, str | None]] = []
 
@@ -174,14 +175,14 @@ async def test_a_whole_request_is_planned_run_and_answered(era: str, tmp_path: P
 
     async with connected(stage, tmp_path, era) as client:
         result = await client.call_tool(
-            "ask", {"text": "do it", "files": [picture.path, DATA_URL]}, progress_callback=step
+            "ask", {"text": "do it", "files": [picture.path, DATA_URL, number]}, progress_callback=step
         )
     told = results.RunResult.model_validate(result.structured_content)
     assert words(result) == [told.answer] == ["All done."]
     assert [task.task for task in told.tasks] == ["fill-mask", "summarization", "translation"]
     (asked,) = stage.planner.asked
-    assert [item.modality for item in asked.attachments] == [Modality.IMAGE] * 2
-    assert asked.attachments[0].path == picture.path
+    assert [item.modality for item in asked.attachments] == [Modality.IMAGE] * 3
+    assert [item.path for item in asked.attachments][::2] == [picture.path] * 2
     assert [count for count, _, _ in steps] == [1, 2, 3, 4, 5, 6, 7]
     assert {total for _, total, _ in steps} == {7}
     assert steps[1][2] == "Fill mask began on test/a."
@@ -201,6 +202,7 @@ async def test_a_whole_request_is_planned_run_and_answered(era: str, tmp_path: P
         ("image_classification", {"image": "http://evil.example/x.png"}, "on another host"),
         ("image_classification", {"image": "data:image/png;base64,!"}, "damaged"),
         ("image_classification", {"image": "data:image/png;base64,AAAA"}, ""),
+        ("image_classification", {"image": "file-" + "0" * 32}, "There is no file"),
         ("ask", {"text": " "}, "in words"),
         ("ask", {"text": "x", "files": ["/images/" + "0" * 32 + ".png"]}, "There is no file"),
         ("ask", {"text": "x", "files": "x"}, "files: Input should be a valid list"),

@@ -10,6 +10,7 @@ from controller import reference
 from controller.api import media
 from controller.api.mcp import results, tools
 from controller.api.mcp.progress import Progress
+from controller.api.openai.parts import FILE_ID
 from controller.errors import RequestError
 from controller.events import RunDone
 from controller.files import local_path
@@ -40,7 +41,7 @@ async def run_task(
     args = tools.read(row, given)
     named: dict[str, Any] = {name: args.pop(name) for name in ("model", "want") if name in args}
     async with media.lent(backend) as lent:
-        taken = {name: await _literal(lent, row, name, value) for name, value in args.items()}
+        taken = {name: await _literal(backend, lent, row, name, value) for name, value in args.items()}
         raw: dict[str, Any] = {"task": row.name, "id": 0, "args": taken, **named}
         done = await _run(backend, Conversation(plan=(raw,)), request, progress)
     return await results.of_task(backend, done.outcomes[0], request)
@@ -86,22 +87,28 @@ async def _run(
     return done
 
 
-async def _literal(lent: media.Lent, row: TaskType, name: str, value: str) -> str:
-    """An argument as a plan takes it: what a data: URL brings is stored, and words stand for themselves."""
+async def _literal(backend: "Backend", lent: media.Lent, row: TaskType, name: str, value: str) -> str:
+    """An argument as a plan takes it: files are found or stored, and words stand for themselves."""
     argument = row.argument(name)
     if argument is not None and argument.modality in MEDIA:
-        data = media.data_url(value)
-        return value if data is None else await lent.keep(data)
+        return await _file(backend, lent, value)
     if reference.find(value):  # words of a client that look like a reference of ours
         return await lent.keep(value.encode(), "words.txt")
     return value
 
 
 async def _attachment(backend: "Backend", lent: media.Lent, value: str, request: Request) -> Attachment:
-    data = media.data_url(value)
-    if data is not None:
-        path = await lent.keep(data)
-    else:
-        path = local_path(value, request.headers.get("host", ""))
+    path = local_path(await _file(backend, lent, value), request.headers.get("host", ""))
     found = await backend.store.stat(path)
     return Attachment(path=path, modality=found.modality)
+
+
+async def _file(backend: "Backend", lent: media.Lent, value: str) -> str:
+    """A file as a path where the client gave its bytes or its id; else as the client named it."""
+    data = media.data_url(value)
+    if data is not None:
+        return await lent.keep(data)
+    if value.startswith(FILE_ID):
+        artifact, _ = await backend.store.find(value.removeprefix(FILE_ID))
+        return artifact.path
+    return value

@@ -66,7 +66,7 @@ _ARGUMENT_WORDS = {
     "context": "The text that holds the answer.",
     "mask": "A picture that is white where the other is painted anew",
 }
-_FILE_WORDS = "the path or URL of a file on this server, or a data: URL."
+_FILE_WORDS = "the path, URL or id of a file on this server, or a data: URL."
 
 
 def _written(value: Any) -> Any:
