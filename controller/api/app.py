@@ -90,7 +90,14 @@ def build(backend: Backend, proxied: bool = False) -> FastAPI:
         allow_origin_regex=LOCAL_ORIGIN,
         allow_methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
         allow_headers=["*"],
-        expose_headers=["content-range", "accept-ranges", "content-length", "x-request-id", "location"],
+        expose_headers=[
+            "content-range",
+            "accept-ranges",
+            "content-length",
+            "x-request-id",
+            "location",
+            "mcp-session-id",
+        ],
     )
     app.add_middleware(ids.RequestIds, proxied=proxied)
     return app
