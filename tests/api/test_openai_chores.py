@@ -103,6 +103,19 @@ def test_what_a_person_asks_is_no_chore(prompt: str) -> None:
     assert recognised([("user", TITLE), ("assistant", "x"), ("user", prompt)]) is None
 
 
+@pytest.mark.parametrize("tail", ["\n<user_query>Read it aloud</user_query>\n", "\n\nRead it aloud"])
+async def test_documents_around_a_question_go_along_as_a_file(tmp_path: Path, tail: str) -> None:
+    prompt = f"{DOCUMENTS.partition('<context>')[0]}<context>\nThe ferry leaves.\n</context>{tail}"
+    async with world(tmp_path, [Reply("ok")]) as here:
+        await here.client.chat.completions.create(
+            model="hugginggpt", messages=[{"role": "user", "content": prompt}]
+        )
+        (request,) = here.stage.planner.asked
+        assert request.text == "Read it aloud"
+        (file,) = request.attachments
+        assert (await here.http.get(file.path)).text == "The ferry leaves."
+
+
 @pytest.mark.parametrize(
     ("written", "told"),
     [

@@ -6,7 +6,8 @@ from typing import Literal
 
 from fastapi import Request
 
-from controller.api.openai import links
+from controller.api.body import backend, recent
+from controller.api.openai import documents, links
 from controller.api.openai.parts import MOST_FILES, Content, files, words
 from controller.errors import RequestError
 from controller.request import MAX_CHARACTERS, MAX_MESSAGES, Attachment, Message
@@ -34,7 +35,8 @@ async def conversation(request: Request, turns: Sequence[Turn]) -> Conversation:
     """What the controller is asked: the last message is the request, with its files attached.
 
     Files of earlier messages are named in their words by their paths, so that "make it larger" finds them.
-    System and developer messages are notes of the client: an LLM reads them, rules pass them over.
+    System and developer messages are notes of the client: an LLM reads them, rules pass them over. Documents
+    that a chat page wrote around the request go along as a file.
 
     Raises:
         RequestError: no message of the user comes last, or one is too long.
@@ -54,7 +56,10 @@ async def conversation(request: Request, turns: Sequence[Turn]) -> Conversation:
             text = "\n".join([*([text] if text else []), *(item.path for item in found)])
         if text:
             context.append(Message(role=_ROLES.get(turn.role, "user"), content=_bounded(text, turn)))
-    text = links.unlinked(words(asked.content), base)
+    text, brought = documents.parted(links.unlinked(words(asked.content), base))
+    if brought:
+        stored = await recent(request).keep(backend(request), brought.encode(), "documents.txt")
+        attached.append(Attachment(path=stored.path, modality=stored.modality))
     if not text.strip() and not attached:
         raise RequestError("The last message is empty; ask for something in words.", asked.param)
     last = Message(role="user", content=_bounded(text, asked))
