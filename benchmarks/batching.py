@@ -3,13 +3,15 @@
 A text classifier with random weights runs (a) directly, in a process of its own, one text at a time in a loop
 and in batches, and (b) as an expert: calls on its Serve handle, which the replica makes into batches. Each
 side has the CPUs of the expert's card, one by default; the caller and Serve need others. Rounds alternate, so
-that the ratio holds when the machine's speed drifts.
+that the ratio holds when the machine's speed drifts. Beside the throughput stands the CPU time of a text in
+the process that holds the model: what else the machine does counts for little there.
 
     python -m benchmarks.batching [--texts N] [--rounds N] [--cpus N] [--width N]
 """
 
 import argparse
 import asyncio
+import functools
 import json
 import os
 import statistics
@@ -17,12 +19,12 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_worker_niceness", "0")  # the caller here is no Ray worker, as a proxy would be
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
 
+import psutil
 import ray
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -38,8 +40,8 @@ TARGET = 0.9
 TEXT = " ".join(["good"] * WORDS)
 
 
-def build(folder: Path, width: int) -> None:
-    """A BERT of six layers, ``width`` wide, with random weights."""
+def build(folder: Path, width: int, layers: int = 6) -> None:
+    """A BERT, ``width`` wide, with random weights."""
     import transformers
 
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad"]
@@ -47,7 +49,7 @@ def build(folder: Path, width: int) -> None:
     config = transformers.BertConfig(
         vocab_size=len(tokens),
         hidden_size=width,
-        num_hidden_layers=6,
+        num_hidden_layers=layers,
         num_attention_heads=8,
         intermediate_size=4 * width,
         id2label={0: "bad", 1: "good"},
@@ -76,6 +78,10 @@ class Direct:
             assert len(found) == batch
         return texts / (time.perf_counter() - began)
 
+    def pid(self) -> int:
+        """The process that holds the model."""
+        return os.getpid()
+
 
 def card(folder: Path, batch: int, cpus: int) -> ModelCard:
     """The expert that takes at most ``batch`` texts at once."""
@@ -96,7 +102,7 @@ async def _served(handle: DeploymentHandle, texts: int, batch: int) -> float:
     return texts / (time.perf_counter() - began)
 
 
-async def _measure(cards: Mapping[int, ModelCard], texts: int, rounds: int) -> dict[str, Any]:
+async def _measure(cards: Mapping[int, ModelCard], texts: int, rounds: int) -> tuple[dict[str, float], ...]:
     cpus = int(cards[1].cpus)
     direct = ray.remote(num_cpus=cpus)(Direct).remote(str(cards[1].path), cpus)
     handles = {
@@ -104,14 +110,31 @@ async def _measure(cards: Mapping[int, ModelCard], texts: int, rounds: int) -> d
         for batch, card in cards.items()
     }
     rates: dict[str, list[float]] = {}
+    costs: dict[str, list[float]] = {}
+    plain = psutil.Process(await direct.pid.remote())
     for batch, handle in handles.items():
         await _served(handle, 2 * batch, batch)
         await direct.run.remote(2 * batch, batch)
     for _ in range(rounds):
         for batch, handle in handles.items():
-            rates.setdefault(f"direct, batches of {batch}", []).append(await direct.run.remote(texts, batch))
-            rates.setdefault(f"expert, batches of {batch}", []).append(await _served(handle, texts, batch))
-    return {name: round(statistics.median(values), 1) for name, values in rates.items()}
+            own = psutil.Process((await handle.options(method_name="figures").remote()).pid)
+            for side, process, run in (
+                ("direct", plain, direct.run.remote),
+                ("expert", own, functools.partial(_served, handle)),
+            ):
+                before = _cpu_s(process)
+                rates.setdefault(f"{side}, batches of {batch}", []).append(await run(texts, batch))
+                cost = 1000 * (_cpu_s(process) - before) / texts
+                costs.setdefault(f"{side}, batches of {batch}", []).append(cost)
+    return tuple(
+        {name: round(statistics.median(values), 1) for name, values in found.items()}
+        for found in (rates, costs)
+    )
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def main() -> None:
@@ -137,25 +160,31 @@ def main() -> None:
         try:
             serve.start(proxy_location="Disabled")
             fleet.deploy(list(cards.values()))
-            rates = asyncio.run(_measure(cards, options.texts, options.rounds))
+            rates, costs = asyncio.run(_measure(cards, options.texts, options.rounds))
         finally:
             serve.shutdown()
             ray.shutdown()
-    _print(rates)
+    _print(rates, costs)
 
 
-def _print(rates: dict[str, float]) -> None:
+def _print(rates: dict[str, float], costs: dict[str, float]) -> None:
     loop = rates["direct, batches of 1"]
     print(f"one text alone takes {1000 / loop:.1f} ms; texts of {WORDS} words\n")
-    print(f"{'':12} {'direct/s':>10} {'expert/s':>10} {'to direct batches':>18} {'to a direct loop':>18}")
+    print(
+        f"{'':12} {'direct/s':>10} {'expert/s':>10} {'to direct batches':>18} {'to a direct loop':>18}"
+        f" {'CPU ms/text':>12} {'directly':>9}"
+    )
     ratios = {}
     for batch in BATCHES:
         direct, expert = rates[f"direct, batches of {batch}"], rates[f"expert, batches of {batch}"]
         ratios[batch] = {"to batches": round(expert / direct, 2), "to loop": round(expert / loop, 2)}
         told = ratios[batch]
-        print(f"batch of {batch:<3} {direct:>10} {expert:>10} {told['to batches']:>18} {told['to loop']:>18}")
+        print(
+            f"batch of {batch:<3} {direct:>10} {expert:>10} {told['to batches']:>18} {told['to loop']:>18}"
+            f" {costs[f'expert, batches of {batch}']:>12} {costs[f'direct, batches of {batch}']:>9}"
+        )
     print(f"\ntarget: at least {TARGET} of the direct batched call")
-    print(json.dumps({"texts_per_second": rates, "ratios": ratios}))
+    print(json.dumps({"texts_per_second": rates, "ratios": ratios, "cpu_ms_per_text": costs}))
 
 
 if __name__ == "__main__":

@@ -73,8 +73,8 @@ class Limits:
         max_frame_pixels: pixels of one frame of a video, 1080p by default.
         max_table_cells: cells of a table.
         max_text_characters: characters of a text that an expert is given.
-        max_weights_ram: bytes of weights that a node keeps in RAM for models that sleep; None for a quarter of
-            its RAM.
+        max_weights_ram: bytes of weights that a node keeps in RAM for models that sleep; None for a quarter
+            of its RAM.
 
     """
 
