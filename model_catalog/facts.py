@@ -85,7 +85,7 @@ def refreshed(card: ModelCard, told: Told, day: str, move: bool = False) -> Mode
     changed = {
         "downloads": downloads,
         "history": history,
-        "downloads_all": _figure(told.downloads_all, day) or card.downloads_all,
+        "downloads_all": _figure(told.downloads_all or None, day) or card.downloads_all,
         "likes": card.likes if told.likes is None else _figure(told.likes, day),
         "license": card.license if license_ in (None, "other", "unknown") and card.license else license_,
         "gated": bool(told.gated),

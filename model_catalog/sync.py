@@ -200,6 +200,7 @@ def sync(
     answers = _all([card.id for card in mine], model, partial(progress, "reading"))
     told = {name: Told.model_validate(row) for name, row in answers.items() if row is not None}
     if len(mine) >= _MANY and 2 * len(told) < len(mine):
+        journal.remove()  # what that hub said is of no use to the right one
         raise HubError(
             f"The Hub at {hub.address} has {len(told)} of {len(mine)} models; look at HF_ENDPOINT, or at the "
             "token."

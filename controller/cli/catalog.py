@@ -110,6 +110,25 @@ def sync(
         console().print(f"Written to {settings.data_dir / overlay.CARDS}.", soft_wrap=True)
 
 
+@app.command()
+def share(
+    model: Model,
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gpu", help="A GPU, as 24GB or by its type (L4); repeatable.", show_default="usual sizes"
+        ),
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Show how much memory a model needs, line by line, and what share of a GPU that is."""
+    from controller.cli.share import run
+
+    settings = load(config)
+    run(_known(settings), settings, model, gpu or [], as_json)
+
+
 def _can_ask() -> bool:
     """Whether a person sits at a terminal."""
     return sys.stdin.isatty() and sys.stdout.isatty()
@@ -118,6 +137,7 @@ def _can_ask() -> bool:
 def _synced(settings: Settings, wish: Any, hub: "Hub", journal: Any) -> "Synced":
     """What the Hub tells; what it told before an error is kept for the next time."""
     from deployments.checking import Checker
+    from model_catalog.sync import JOURNAL
     from model_catalog.sync import sync as ask
 
     cards = [card for card in overlay.with_synced(settings.data_dir) if _of_hub(card)]
@@ -127,7 +147,8 @@ def _synced(settings: Settings, wish: Any, hub: "Hub", journal: Any) -> "Synced"
         with _progress() as told:
             return ask(hub, cards, wish, journal, Checker(hub), told)
     except BaseException:
-        notes().print("What the Hub has told is kept: the same command goes on from there.", style="dim")
+        if (settings.data_dir / JOURNAL).exists():
+            notes().print("What the Hub has told is kept: the same command goes on from there.", style="dim")
         raise
 
 

@@ -85,6 +85,7 @@ def test_a_model_that_moved_keeps_its_card(served: FakeHub, bare: Path, tmp_path
 def test_a_hub_without_most_models_is_the_wrong_one(served: FakeHub, tmp_path: Path) -> None:
     with pytest.raises(HubError, match="has 0 of 10 models; look at HF_ENDPOINT"):
         run(tmp_path, [card(f"m{n}") for n in range(10)])
+    assert not (tmp_path / JOURNAL).exists()
     assert len(run(tmp_path, [card(f"m{n}") for n in range(9)]).cards) == 9
 
 
