@@ -34,7 +34,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from controller.members import Members
-from deployments import fleet
+from deployments import fleet, membership
 from deployments.result import Call, Input, Result
 from deployments.runners.base import Runner
 from deployments.standing import Standing
@@ -145,7 +145,7 @@ def _cards(shares: Sequence[float], name: str = "expert") -> list[ModelCard]:
 
 def _keeper(cards: Sequence[ModelCard], folder: str) -> DeploymentHandle:
     began = time.perf_counter()
-    app = fleet.keeper_app(cards, folder)
+    app = membership.keeper_app(cards, folder)
     failed = fleet.run([serve.RunTarget(app, name=fleet.KEEPER, route_prefix=None)])
     assert not failed, failed
     print(f"  a fleet of {len(cards)} experts is set up after {time.perf_counter() - began:.1f} s")

@@ -18,7 +18,7 @@ from controller.metrics import Metrics
 from controller.profile import Mode, members, mode
 from controller.selector import Selector
 from controller.settings import Settings
-from deployments import fleet, placing
+from deployments import fleet, membership, placing
 from deployments.errors import FleetError
 from deployments.llm.card import llm_card
 from deployments.llm.endpoint import Endpoint
@@ -188,7 +188,7 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
 
 def _keeper(settings: Settings, members: Sequence[ModelCard]) -> serve.RunTarget:
     """The keeper's application; a server for a single request by embedded experts goes without."""
-    keeper = fleet.keeper_app(
+    keeper = membership.keeper_app(
         members,
         str(settings.data_dir),
         limits(settings),

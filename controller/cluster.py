@@ -40,7 +40,7 @@ def install(settings: Settings, address: str, experts: Sequence[str], gpu: float
         from ray import serve
 
         from controller import app
-        from deployments import fleet
+        from deployments import fleet, membership
 
         known = app.catalog(settings)
         if gpu is not None:
@@ -48,7 +48,7 @@ def install(settings: Settings, address: str, experts: Sequence[str], gpu: float
         if experts and fleet.CONTROLLER in serve.status().applications:
             cards = [known.get(model) for model in experts]
             llm = endpoint(settings, "expert")
-            fleet.admit([card for card in cards if fleet.sleeps(card)])
+            membership.admit([card for card in cards if fleet.sleeps(card)])
             always = [card for card in cards if not fleet.sleeps(card)]
             if always:
                 fleet.deploy(always, app.limits(settings), settings.huggingface_access_token, llm)
@@ -81,18 +81,18 @@ def remove(settings: Settings, address: str, experts: Sequence[str]) -> list[str
         from ray import serve
 
         from controller import app
-        from deployments import fleet
+        from deployments import fleet, membership
 
         known = app.catalog(settings)
         cards = [known.get(model) for model in experts]
         there = serve.status().applications
-        members = fleet.members()
+        members = membership.members()
         for card in cards:
             if fleet.app_name(card) not in there and card.id not in members:
                 raise ControllerError(f"{card.id} is not deployed there; hugginggpt ps shows what is.")
         for card in cards:
             if card.id in members:
-                fleet.dismiss(card)
+                membership.dismiss(card)
             else:
                 fleet.undeploy(card)
     return [card.id for card in cards]

@@ -223,32 +223,6 @@ def _secret(card: ModelCard, token: SecretStr | None, llm: Endpoint | None) -> S
     return llm.api_key if llm is not None and card.defaults.get("base_url") == llm.base_url else None
 
 
-def admit(cards: Sequence[ModelCard]) -> None:
-    """Take experts into the fleet that sleep while they are idle, and wake each once, to see that it works.
-
-    Raises:
-        FleetError: there is no keeper here, or one could not be woken; that one is not of the fleet then.
-
-    """
-    if not cards:
-        return
-    try:
-        keeper: DeploymentHandle = serve.get_app_handle(KEEPER)
-    except Exception:
-        raise FleetError("The product is not installed on this cluster; run hugginggpt deploy.") from None
-    for card in cards:
-        keeper.add.remote(card).result()
-    failed = []
-    for card, waking in [(card, keeper.wake.remote(card.id)) for card in cards]:
-        try:
-            waking.result()
-        except FleetError as error:
-            failed.append(error.message)
-            keeper.remove.remote(card.id).result()
-    if failed:
-        raise FleetError(f"Not every expert became ready: {' '.join(failed)}")
-
-
 def deploy(
     cards: Sequence[ModelCard],
     limits: Limits | None = None,
@@ -343,55 +317,6 @@ def tell(changed: Sequence[Standing], gone: Sequence[str] = ()) -> bool:
     except Exception:  # one that starts asks by itself
         return False
     return True
-
-
-def keeper_app(
-    cards: Sequence[ModelCard],
-    root: str,
-    limits: Limits | None = None,
-    token: SecretStr | None = None,
-    *,
-    idle_s: float = 0.0,
-    resources: Mapping[str, float] | None = None,
-) -> serve.Application:
-    """The application of the keeper, which wakes the experts that sleep while they are idle.
-
-    Args:
-        cards: the experts of the settings.
-        root: the folder where it keeps its book.
-        limits: what one file may be.
-        token: the operator's for the Hugging Face Hub.
-        idle_s: after how long without use an expert sleeps; 0 for never.
-        resources: Ray resources that place it, so that a restart finds its book.
-
-    """
-    from deployments.keeper import Keeper
-
-    deployment = serve.deployment(
-        Keeper,
-        name="keeper",
-        max_ongoing_requests=10_000,  # calls that wait for their expert
-        ray_actor_options={"num_cpus": 0, "resources": dict(resources or {})},
-        logging_config={"enable_access_log": False},
-        health_check_period_s=HEALTH_PERIOD_S,
-        graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=DRAIN_S,
-    )
-    return deployment.bind(list(cards), root, limits, token, idle_s)
-
-
-def members() -> set[str]:
-    """The models of the experts that sleep while they are idle; none where there is no keeper."""
-    try:
-        keeper: DeploymentHandle = serve.get_app_handle(KEEPER)
-    except Exception:
-        return set()
-    return {standing.card.id for standing in keeper.standings.remote().result()}
-
-
-def dismiss(card: ModelCard) -> None:
-    """Take an expert out of the fleet; what it has begun is finished."""
-    serve.get_app_handle(KEEPER).remove.remote(card.id).result()
 
 
 def announce(cards: Sequence[ModelCard] = ()) -> None:

@@ -323,16 +323,10 @@ class Keeper:
                 self._do([Sleep(card.id)])
                 continue
             member.state = State.WAKING
-            amount = next(
-                (member.need.amount(place.devices[0]) for place in places(figures, 1.0, self._books.devices)),
-                0.0,
-            )
             self._peaks[card.id] = figures[0].peak_bytes
-            self._do(
-                self._books.woken(
-                    card.id, places(figures, amount, self._books.devices), member.wake_s, time.time()
-                )
-            )
+            whole = places(figures, 1.0, self._books.devices)
+            seats = [Place(one.devices, member.need.amount(one.devices[0])) for one in whole]
+            self._do(self._books.woken(card.id, seats, member.wake_s, time.time()))
 
     def _standing(self, model: str) -> Standing:
         member = self._books.members[model]

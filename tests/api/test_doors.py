@@ -286,13 +286,6 @@ async def test_readiness_needs_the_store_and_an_expert(
         assert unready.json()["reason"] == "The artifact deployment does not answer."
 
 
-async def test_the_experts_are_listed() -> None:
-    stage = Stage()
-    stage.cluster.fleet = Fleet(frozenset({"test/a"}))
-    async with doors(stage) as http:
-        assert (await http.get("/v1/experts")).json() == {"object": "list", "data": [{"model": "test/a"}]}
-
-
 @pytest.mark.parametrize("door", ["/v1/runs", "/hugginggpt"])
 async def test_a_conversation_of_200_turns_is_taken_whole(door: str) -> None:
     turns = [{"role": role, "content": f"{role} {n}"} for n in range(200) for role in ("user", "assistant")]

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from ray import serve
 
-from deployments import fleet
+from deployments import fleet, membership
 from deployments.errors import BusyError, FleetError
 from deployments.member import State
 from deployments.standing import Standing
@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def deploy(folder: Path, *cards: ModelCard) -> Fleet:
-    app = fleet.keeper_app(cards, str(folder))
+    app = membership.keeper_app(cards, str(folder))
     assert not fleet.run([serve.RunTarget(app, name=fleet.KEEPER, route_prefix=None)])
     return Fleet()
 
