@@ -20,8 +20,8 @@ from controller.rules.planner import EmbeddedPlanner, guess, talk
 from controller.settings import Settings
 from controller.streams import closing
 from deployments.llm.halves import joined
-from model_catalog.catalog import Catalog
 from model_catalog.errors import HuggingGPTError
+from model_catalog.overlay import layered
 
 Brain = Literal["embedded", "llm"]
 """Who plans."""
@@ -55,7 +55,7 @@ def plan_one(request: str, brain: Brain, settings: Settings, console: Console, a
 
 async def _plan(request: str, brain: Brain, settings: Settings) -> tuple[Plan, str | None]:
     async with _planner(brain, settings) as planner:
-        plan, reply = await _planned(planner, request, _offers(), settings.max_tasks)
+        plan, reply = await _planned(planner, request, _offers(settings), settings.max_tasks)
     if reply is None and (reason := _broken(plan)) is not None:
         raise PlanError(reason)
     return plan, reply
@@ -116,9 +116,9 @@ async def _planner(brain: Brain, settings: Settings) -> AsyncIterator[Planner]:
         await llm.close()
 
 
-def _offers() -> Offers:
+def _offers(settings: Settings) -> Offers:
     """The catalog's first model of each task: without a cluster none is known to run or not to."""
-    known = Catalog.shipped()
+    known = layered(settings.data_dir, settings.catalog)
     return lambda task: known.top_k(task, 1)
 
 
@@ -267,7 +267,7 @@ async def _asked(texts: Sequence[str], settings: Settings, opened: Callable[[], 
         SettingsError: there is no LLM.
 
     """
-    offers, waiting = _offers(), iter(enumerate(texts))
+    offers, waiting = _offers(settings), iter(enumerate(texts))
     async with _planner("llm", settings) as planner:
 
         async def one(text: str) -> dict[str, Any]:
