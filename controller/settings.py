@@ -48,7 +48,8 @@ class Settings(BaseSettings):
         host: the address the HTTP endpoint listens on; loopback only, until API keys exist.
         port: the port of the HTTP endpoint.
         dashboard_port: the port of the Ray dashboard, always on loopback.
-        data_dir: the folder of artifacts, on the node where the artifact deployment runs.
+        data_dir: the folder of artifacts, on the node where the artifact deployment runs; on the machine of a
+            command, of what was read from the Hub, pins and blocks.
         catalog: a JSONL file of model cards laid over the shipped ones.
         experts: ids of the models to deploy; empty for those of the profile.
         profile: the set of models to deploy beside every embedded one that this machine can run: one that
