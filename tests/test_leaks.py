@@ -101,31 +101,30 @@ async def test_an_upload_that_rests_is_given_up(tmp_path: Path, monkeypatch: pyt
             await store.append(ticket, b"x")
 
 
-class _Held(Artifacts):
-    """A store that takes no bytes until it is let, and takes its time to give up."""
+class _Slow(Artifacts):
+    """A store that takes no bytes until it is let."""
 
     def __init__(self, root: str) -> None:
         super().__init__(root)
         self.asked = asyncio.Event()
+        self.let = asyncio.Event()
 
     async def append(self, ticket: str, data: bytes) -> None:
         self.asked.set()
-        await asyncio.Event().wait()
-
-    async def abort(self, ticket: str) -> None:
-        for _ in range(10):
-            await asyncio.sleep(0)
-        await super().abort(ticket)
+        await self.let.wait()
+        await super().append(ticket, data)
 
 
-async def test_an_upload_that_is_cancelled_time_and_again_leaves_nothing(tmp_path: Path) -> None:
-    store = _Held(str(tmp_path))
+@pytest.mark.parametrize("data", [PNG, b"no picture"])
+async def test_an_upload_that_is_cancelled_time_and_again_leaves_nothing(data: bytes, tmp_path: Path) -> None:
+    store = _Slow(str(tmp_path))
     async with tasks_end():
-        work = asyncio.create_task(media.keep(Backend(Stage().controller, store), PNG))
+        work = asyncio.create_task(media.keep(Backend(Stage().controller, store), data, "a.png"))
         await store.asked.wait()
         while not work.done():  # as anyio does, until the task has ended
             work.cancel()
             await asyncio.sleep(0)
+        store.let.set()
     assert work.cancelled()
     assert not store._uploads
     assert not _files(tmp_path)

@@ -1,6 +1,5 @@
 """Files: uploads in OpenAI's shape, and stored files served with their type and byte ranges."""
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +12,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from controller.api import media
 from controller.api.body import backend
 from controller.api.openai.schema import ERRORS
 from controller.errors import RequestError
@@ -91,7 +91,7 @@ async def upload(request: Request) -> UploadedFile:
             await store.append(ticket, chunk)
         artifact = await store.finish(ticket, file.filename or "")
     except BaseException:
-        await asyncio.shield(asyncio.ensure_future(store.abort(ticket)))  # also where this is cancelled again
+        await media.apart(store.abort(ticket))
         raise
     finally:
         await form.close()

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import contextvars
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +21,7 @@ from controller.request import Request as Conversation
 from model_catalog.tasks import Modality, task_type
 
 if TYPE_CHECKING:
-    from controller.api.app import Backend
+    from controller.api.app import Backend, Store
 
 CHUNK = 1 << 20
 """Bytes that go to the store, or come from it, at a time."""
@@ -49,15 +50,37 @@ async def keep(backend: "Backend", data: bytes, name: str = "") -> Artifact:
     limit = backend.controller.settings.max_upload_bytes
     if len(data) > limit:
         raise BodyTooLargeError(f"The file is larger than {limit >> 20} MiB; send a smaller one.")
-    store = backend.store
+    storing = asyncio.create_task(_stored(backend.store, data, name), context=contextvars.Context())
+    try:
+        return await asyncio.shield(storing)
+    except asyncio.CancelledError:
+        await apart(_undone(backend.store, storing))
+        raise
+
+
+async def _stored(store: "Store", data: bytes, name: str) -> Artifact:
     ticket = await store.begin()
     try:
         for start in range(0, len(data), CHUNK):
             await store.append(ticket, data[start : start + CHUNK])
         return await store.finish(ticket, name)
     except BaseException:
-        await asyncio.shield(asyncio.ensure_future(store.abort(ticket)))  # also where this is cancelled again
+        await store.abort(ticket)
         raise
+
+
+async def _undone(store: "Store", storing: "asyncio.Task[Artifact]") -> None:
+    """Remove what is stored for nobody."""
+    with suppress(Exception):
+        await store.remove((await storing).path)
+
+
+async def apart(work: Coroutine[Any, Any, _T]) -> _T:
+    """What comes of work that is done even where who waits for it is cancelled, however often.
+
+    It has a context of its own, since Ray Serve cancels the calls of a request together with it.
+    """
+    return await asyncio.shield(asyncio.create_task(work, context=contextvars.Context()))
 
 
 async def read(backend: "Backend", path: str) -> tuple[bytes, str]:
@@ -107,7 +130,7 @@ async def lent(backend: "Backend") -> AsyncIterator[Lent]:
     try:
         yield files
     finally:
-        await asyncio.shield(asyncio.ensure_future(files.remove()))
+        await apart(files.remove())
 
 
 def data_url(value: str) -> bytes | None:
