@@ -18,8 +18,8 @@ from model_catalog.errors import HuggingGPTError
 
 logger = logging.getLogger("ray.serve")
 
-WAKE_S = 600.0
-"""How long an expert may take to wake: a node may have to be started for it."""
+WAKE_S = 3600.0
+"""How long an expert may take to wake: a node may have to be started, and its weights fetched there."""
 
 ADOPT_S = 20.0
 """How long an expert that ran before the keeper did may take to tell its figures."""
