@@ -16,8 +16,7 @@ from model_catalog.tasks import Modality
 from tests.api.openai_client import BASE, world
 from tests.deployments.samples import PICTURES, sound
 from tests.support.brains import FakeResponder
-from tests.support.cluster import card
-from tests.support.fakes import Called, answer, busy
+from tests.support.fakes import Called, busy
 from tests.support.stage import FAULTY
 
 PNG = PICTURES["image/png"]
@@ -180,113 +179,6 @@ async def test_a_file_that_cannot_be_used_is_named_by_its_field(tmp_path: Path, 
             )
     assert raised.value.param == "messages.0.content.1"
     assert raised.value.type == "invalid_request_error"
-
-
-# Experts ---------------------------------------------------------------------------------------------------
-
-
-async def test_an_expert_answers_for_itself(tmp_path: Path) -> None:
-    async with world(tmp_path) as here:
-        told = await here.client.chat.completions.create(
-            model="test/shorten", messages=SAID, max_completion_tokens=40, temperature=0.5
-        )
-    assert told.choices[0].message.content == "shorten: {'text': 'do it', 'max_new_tokens': '40'}"
-    assert told.model == "test/shorten"
-    assert here.stage.planner.asked == []
-    (outcome,) = (told.choices[0].message.model_extra or {})["hugginggpt"]["outcomes"]
-    assert outcome["choice"]["model"] == "test/shorten"
-
-
-async def test_an_expert_that_talks_knows_the_conversation(tmp_path: Path) -> None:
-    messages: Any = [
-        {"role": "system", "content": "Rhyme."},
-        {"role": "user", "content": "cat?"},
-        {"role": "assistant", "content": "hat"},
-        {"role": "user", "content": "dog?"},
-    ]
-    async with world(
-        tmp_path, script=lambda called: called.fail(RuntimeError(called.call.args["text"]))
-    ) as here:
-        with pytest.raises(openai.InternalServerError):
-            await here.client.chat.completions.create(model="test/talk", messages=messages)
-    (args,) = here.asked("talk")
-    assert args["text"] == "dog?"
-    assert json.loads(args["history"]) == messages[:-1]
-
-
-@pytest.mark.parametrize(
-    ("written", "told"),
-    [("do it now", "now"), ("Instructions: x\n\nUser: do it\n\nAssistant: done", "done"), ("other", "other")],
-)
-async def test_of_a_text_that_goes_on_only_what_is_new_is_the_answer(
-    tmp_path: Path, written: str, told: str
-) -> None:
-    cards = (card("writer", "text-generation", "Echo"),)
-    async with world(tmp_path, script=lambda called: answer(called.card, written), cards=cards) as here:
-        found = await here.client.chat.completions.create(model="test/writer", messages=SAID)
-    assert found.choices[0].message.content == told
-
-
-async def test_of_a_long_conversation_the_notes_and_the_latest_turns_are_known(tmp_path: Path) -> None:
-    turns: Any = [{"role": ("user", "assistant")[n % 2], "content": f"{n} " + "x" * 9_000} for n in range(8)]
-    messages: Any = [{"role": "system", "content": "Rhyme."}, *turns, {"role": "user", "content": "so?"}]
-    async with world(tmp_path) as here:
-        await here.client.chat.completions.create(model="test/talk", messages=messages)
-    (args,) = here.asked("talk")
-    assert json.loads(args["history"]) == [messages[0], *turns[-4:]]
-
-
-async def test_an_expert_takes_the_picture_of_a_message(tmp_path: Path) -> None:
-    content: Any = [{"type": "image_url", "image_url": {"url": PICTURE}}]
-    async with world(tmp_path) as here:
-        stream = await here.client.chat.completions.create(
-            model="test/ocr", messages=[{"role": "user", "content": content}], stream=True, stop=["."]
-        )
-        text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
-        with pytest.raises(openai.BadRequestError, match="takes one image"):
-            await here.client.chat.completions.create(model="test/ocr", messages=SAID)
-    assert text.startswith("ocr: {'image': '/images/")
-    assert "." not in text, "the answer ends at the words that stop it"
-
-
-@pytest.mark.parametrize(
-    ("model", "told"),
-    [
-        ("test/draw", "/v1/images/generations"), ("test/voice", "/v1/audio/speech"),
-        ("test/vectors", "/v1/embeddings"), ("test/edge", "/pipeline/canny-control"),
-    ],
-)  # fmt: skip
-async def test_an_expert_that_cannot_chat_says_where_it_is_asked(
-    tmp_path: Path, model: str, told: str
-) -> None:
-    async with world(tmp_path) as here:
-        with pytest.raises(openai.BadRequestError, match=told) as raised:
-            await here.client.chat.completions.create(model=model, messages=SAID)
-    assert raised.value.param == "model"
-
-
-async def test_models_are_listed_and_found(tmp_path: Path) -> None:
-    async with world(tmp_path) as here:
-        models = [model async for model in here.client.models.list()]
-        assert models[0].id == "hugginggpt"
-        assert {model.id for model in models[1:]} >= {"test/draw", "test/ear"}
-        one = await here.client.models.retrieve("test/draw")
-        assert one.owned_by == "test"
-        assert (one.model_extra or {})["tasks"] == ["text-to-image"]
-        for unknown in ("test/nothing", "nothing"):
-            with pytest.raises(openai.NotFoundError, match="GET /v1/models") as raised:
-                await here.client.chat.completions.create(model=unknown, messages=SAID)
-            assert raised.value.code == "model_not_found"
-            assert raised.value.param == "model"
-        here.stage.controller.selector.fleet = type(here.stage.controller.selector.fleet)()
-        with pytest.raises(openai.NotFoundError, match="hugginggpt deploy --expert test/draw"):
-            await here.client.models.retrieve("test/draw")
-
-
-async def test_an_experts_own_address_takes_chats_too(tmp_path: Path) -> None:
-    async with world(tmp_path) as here:
-        answer = await here.http.post("/models/test/shorten/v1/chat/completions", json={"messages": SAID})
-    assert answer.json()["choices"][0]["message"]["content"].startswith("shorten: ")
 
 
 # Sound -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from fastapi import Request
 
 from controller.api.body import backend
 from controller.api.media import call
+from controller.api.openai import links
 from controller.api.openai.conversation import of_kind
 from controller.api.openai.models import misplaced
 from controller.errors import RequestError
@@ -44,12 +45,17 @@ def task_of(card: ModelCard, asked: Conversation) -> tuple[TaskType, dict[str, s
 
 
 def _bound(row: TaskType, asked: Conversation) -> dict[str, str] | None:
-    """The arguments that a message gives; None where it lacks one, or brings a file with no use for it."""
+    """The arguments that a message gives; None where it lacks one, or brings a file with no use for it.
+
+    A file that it lacks is the latest one of the conversation: "and what colour?" is about that picture.
+    """
     files = {modality: of_kind(asked.attachments, modality) for modality in Modality}
     texts = [asked.text] if asked.text.strip() else []
     args: dict[str, str] = {}
     for argument in row.arguments:
         pool = texts if argument.modality is Modality.TEXT else files[argument.modality]
+        if not pool and argument.required:
+            pool = links.latest([message.content for message in asked.context], argument.modality)
         if pool:
             args[argument.name] = pool.pop(0)
         elif argument.required:

@@ -4,12 +4,15 @@ A path becomes a Markdown link or picture; one that already is the target of a l
 """
 
 import re
+from collections.abc import Sequence
+
+from model_catalog.tasks import Modality
 
 _STORED = (
     r"/(?:images|audios|videos|files)/[0-9a-f]{32}\.[a-z0-9]{1,5}|/examples/[a-z0-9]{1,40}\.(?:png|jpg|wav)"
 )
 _PATH = re.compile(rf"(\]\(<?)?(?<![\w/.-])`?({_STORED})(?![\w-])`?")
-_KINDS = {"images": "image", "audios": "audio", "videos": "video"}
+_KINDS = {"images": Modality.IMAGE, "audios": Modality.AUDIO, "videos": Modality.VIDEO}
 _PICTURE = re.compile(r".*\.(?:png|jpg)")
 _LONGEST = 300
 """The most characters that are held back while they may become a path."""
@@ -49,6 +52,16 @@ def linked(text: str, base: str) -> str:
         return f"{'!' if picture else ''}[{_KINDS.get(folder, name)}]({base}{path})"
 
     return _PATH.sub(link, text)
+
+
+def latest(texts: Sequence[str], modality: Modality) -> list[str]:
+    """The path of the last stored file of one modality that some texts name; none where they name none."""
+    for text in reversed(texts):
+        paths = [match[2] for match in _PATH.finditer(text)]
+        found = [path for path in paths if _KINDS.get(path.split("/")[1]) is modality]
+        if found:
+            return found[-1:]
+    return []
 
 
 def unlinked(text: str, base: str) -> str:
