@@ -79,8 +79,8 @@ def absent(settings: Settings, known: Catalog) -> list[str]:
     found = membership(settings, known)
     lines = [f"{model} cannot run here: {reason}" for model, reason in found.unfit.items()]
     if found.unpulled:
-        count = f"{len(found.unpulled)} models" if len(found.unpulled) > 1 else found.unpulled[0].id
+        count = f"{len(found.unpulled)} models are" if len(found.unpulled) > 1 else "1 model is"
         lines.append(
-            f"{count} of the profile {settings.profile} not pulled yet: hugginggpt pull {settings.profile}"
+            f"Of the profile {settings.profile} {count} not pulled yet: hugginggpt pull {settings.profile}"
         )
     return lines

@@ -232,7 +232,7 @@ def tell_server(pulled: Sequence[ModelCard], url: str | None, out: Console) -> l
                     literal(f"The server at {address}: {error.message}"), style="yellow", soft_wrap=True
                 )
     if taken:
-        out.print(f"The server at {address} uses {len(taken)} of them now.", soft_wrap=True)
+        out.print(f"The server at {address} has {len(taken)} of them now.", soft_wrap=True)
     else:
         out.print("The server that runs does not use them yet; restart hugginggpt up.", style="yellow")
     return taken

@@ -29,7 +29,7 @@ def experts(machine: Machine, settings: Settings) -> Iterator[Finding]:
     if found.unfit:
         yield from _unfit("profile's models", found.unfit, "")
     if found.unpulled:
-        told = f"{some([card.id for card in found.unpulled])} are not on this machine"
+        told = f"not on this machine: {some([card.id for card in found.unpulled])}"
         yield warn("profile's models", told, f"hugginggpt pull {settings.profile}")
     elif found.here:
         yield ok("profile's models", f"{len(found.here)} of the profile {settings.profile} are ready")

@@ -376,13 +376,13 @@ def test_only_what_was_pulled_is_deployed_of_a_profile(run: Run, monkeypatch: py
     embedded = {card.id for card in app.chosen(settings, known)}
     assert all(model.startswith("embedded/") for model in embedded)
     assert profile.absent(settings, known) == [
-        "2 models of the profile mine.toml not pulled yet: hugginggpt pull mine.toml"
+        "Of the profile mine.toml 2 models are not pulled yet: hugginggpt pull mine.toml"
     ]
     pulled("tiny/a", weights=b"w")
     assert {card.id for card in app.chosen(settings, known)} - embedded == {"tiny/a"}
     assert [card.id for card in profile.members(settings, known)] == ["tiny/a"]
     assert profile.absent(settings, known) == [
-        "tiny/b of the profile mine.toml not pulled yet: hugginggpt pull mine.toml"
+        "Of the profile mine.toml 1 model is not pulled yet: hugginggpt pull mine.toml"
     ]
     named = settings.model_copy(update={"experts": ("embedded/canny",)})
     assert [card.id for card in app.chosen(named, known)] == ["embedded/canny"]
