@@ -1,5 +1,6 @@
 """What the Hub tells, written onto cards: figures with their dates, and what else may change there."""
 
+import re
 from collections.abc import Mapping
 
 from model_catalog.card import Figure, ModelCard
@@ -77,7 +78,7 @@ def refreshed(card: ModelCard, told: Told, day: str, move: bool = False) -> Mode
         card: the card as it is.
         told: what the Hub tells.
         day: today, as ``2026-11-22``.
-        move: whether its revision becomes the newest commit.
+        move: whether its revision becomes the newest commit; a branch or tag that somebody chose stays.
 
     """
     downloads, history = _downloads(card, told, day)
@@ -95,9 +96,14 @@ def refreshed(card: ModelCard, told: Told, day: str, move: bool = False) -> Mode
         "safetensors": bool(told.weights) or "safetensors" in told.tags if told.tags else card.safetensors,
         "providers": told.providers,
         "gone": None,
-        "revision": told.commit if move and told.commit else card.revision,
+        "revision": told.commit if move and told.commit and movable(card.revision) else card.revision,
     }
     return card.model_copy(update=changed)
+
+
+def movable(revision: str | None) -> bool:
+    """Whether a revision is a commit, or none, and no branch or tag."""
+    return revision is None or re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
 def lost(card: ModelCard, day: str) -> ModelCard:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog, read_cards
 from model_catalog.errors import CatalogError
-from model_catalog.facts import TOLD
+from model_catalog.facts import TOLD, movable
 
 CARDS = "catalog.jsonl"
 """The file of cards that were read from the Hub."""
@@ -83,7 +83,10 @@ def laid(card: ModelCard, shipped: Mapping[str, ModelCard]) -> ModelCard:
     under = shipped.get(card.id)
     if under is None:
         return card
-    return under.model_copy(update={name: getattr(card, name) for name in TOLD})
+    told = {name: getattr(card, name) for name in TOLD}
+    if card.revision is None or not movable(under.revision):
+        told["revision"] = under.revision
+    return under.model_copy(update=told)
 
 
 def synced(folder: Path) -> list[ModelCard]:

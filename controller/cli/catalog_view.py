@@ -201,7 +201,9 @@ def _ranks(one: Reranked) -> Iterator[Text]:
 
 
 def _line(kind: str, model: str, told: str, style: str) -> Text:
-    return Text.assemble((f"{kind:<10}", style), (model, "cyan"), "  ", literal(told))
+    name = literal(model)
+    name.stylize("cyan")
+    return Text.assemble((f"{kind:<10}", style), name, "  ", literal(told))
 
 
 def show_verdicts(console: Console, verdicts: Sequence[Verdict]) -> None:

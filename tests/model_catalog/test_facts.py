@@ -105,7 +105,11 @@ def test_a_first_count_of_0_tells_nothing() -> None:
 def test_commits_move_only_when_asked() -> None:
     pinned = CARD.model_copy(update={"revision": "no_timm"})
     assert refreshed(pinned, told(commit="b" * 40), DAY).revision == "no_timm"
-    assert refreshed(pinned, told(commit="b" * 40), DAY, move=True).revision == "b" * 40
+    assert refreshed(pinned, told(commit="b" * 40), DAY, move=True).revision == "no_timm"  # somebody's choice
+    for revision in (None, "a" * 40):
+        card = CARD.model_copy(update={"revision": revision})
+        assert refreshed(card, told(commit="b" * 40), DAY).revision == revision
+        assert refreshed(card, told(commit="b" * 40), DAY, move=True).revision == "b" * 40
 
 
 def test_gone_and_back() -> None:

@@ -40,6 +40,15 @@ def test_of_a_shipped_card_only_the_hubs_fields_change(tmp_path: Path) -> None:
     )
 
 
+def test_a_release_may_choose_another_revision(tmp_path: Path) -> None:
+    tagged = next(card for card in SHIPPED if card.revision)
+    moved = [card.model_copy(update={"revision": "a" * 40}) for card in (KNOWN, tagged)]
+    overlay.write_synced(tmp_path, moved)
+    catalog = overlay.layered(tmp_path)
+    assert catalog.get(KNOWN.id).revision == "a" * 40
+    assert catalog.get(tagged.id).revision == tagged.revision
+
+
 def test_layers_lie_in_order(tmp_path: Path) -> None:
     own = tmp_path / "own.jsonl"
     own.write_text(f'{{"id": "{KNOWN.id}", "tasks": ["translation"]}}\n', encoding="utf-8")

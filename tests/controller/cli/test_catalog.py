@@ -1,16 +1,20 @@
 """The command ``catalog``, against a hub."""
 
+import io
 import json
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from controller.cli import catalog
+from controller.cli.catalog_view import changes_view
 from model_catalog import overlay
 from model_catalog.catalog import Catalog
+from model_catalog.changes import Changes
 from model_catalog.errors import HubError, HuggingGPTError, UnknownModelError, UnknownTaskError
 from model_catalog.sync import JOURNAL
 from tests.model_catalog.hubs import listed, served
@@ -235,6 +239,15 @@ def test_checks(stocked: FakeHub, home: Path) -> None:
     assert done.exit_code == 2
     (verdict,) = json.loads(done.stdout)
     assert verdict["status"] == "cannot"
+
+
+def test_what_a_hub_says_does_not_steer_the_terminal() -> None:
+    console = Console(width=200, force_terminal=False, record=True, file=io.StringIO())
+    odd = "lab/\x1b]0;x\x07m"
+    console.print(changes_view(Changes(), {odd: odd}, {odd: odd}))
+    shown = console.export_text()
+    assert shown.count("lab/\N{REPLACEMENT CHARACTER}]0;x") == 4
+    assert not {"\x1b", "\x07"} & set(shown)
 
 
 def _documented() -> list[str]:
