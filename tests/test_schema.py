@@ -90,7 +90,7 @@ def _asked(url: str, settings: Path, *options: str) -> None:
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_every_route_does_as_the_document_says(url: str, settings: Path) -> None:
     _asked(
         url, settings, "--phases", "coverage,fuzzing", "--max-examples", "5", "--generation-deterministic",
