@@ -3,12 +3,13 @@
 import asyncio
 import io
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx2
 import pytest
 import soundfile
-from huggingface_hub import AsyncInferenceClient, InferenceClient
+from huggingface_hub import AsyncInferenceClient, InferenceClient, close_session
 
 from tests.support.cluster import EXTRA, card, deployed
 from tests.support.signal import Signals
@@ -25,18 +26,21 @@ def _files(home: Path) -> set[Path]:
 
 async def test_every_embedded_expert_is_asked_by_its_name(product: str, home: Path) -> None:
     before = _files(home)
+    async with AsyncExitStack() as clients:
 
-    def client(model: str) -> AsyncInferenceClient:
-        return AsyncInferenceClient(model=f"{product}/models/embedded/{model}")
+        async def ask(model: str) -> AsyncInferenceClient:
+            client = AsyncInferenceClient(model=f"{product}/models/embedded/{model}")
+            entered: AsyncInferenceClient = await clients.enter_async_context(client)
+            return entered
 
-    words, spoken, clean, labels, short, alike = await asyncio.gather(
-        client("rapidocr").image_to_text(SIGN),
-        client("espeak-ng").text_to_speech("Mind the gap."),
-        client("noisereduce").audio_to_audio((EXAMPLES / "noisy.wav").read_bytes()),
-        client("vader").text_classification("What a wonderful day!"),
-        client("textrank").summarization("One thing is said. " * 3 + "Another thing is said of it, too."),
-        client("tfidf").sentence_similarity("a red cat", ["the red cat", "no such thing"]),
-    )
+        words, spoken, clean, labels, short, alike = await asyncio.gather(
+            (await ask("rapidocr")).image_to_text(SIGN),
+            (await ask("espeak-ng")).text_to_speech("Mind the gap."),
+            (await ask("noisereduce")).audio_to_audio((EXAMPLES / "noisy.wav").read_bytes()),
+            (await ask("vader")).text_classification("What a wonderful day!"),
+            (await ask("textrank")).summarization("One thing is said. " * 3 + "Another is said of it, too."),
+            (await ask("tfidf")).sentence_similarity("a red cat", ["the red cat", "no such thing"]),
+        )
     assert words.generated_text == "HARBOUR FERRY\nLEAVES AT NOON"
     samples, rate = soundfile.read(io.BytesIO(spoken))
     assert 0.5 < len(samples) / rate < 3
@@ -49,8 +53,11 @@ async def test_every_embedded_expert_is_asked_by_its_name(product: str, home: Pa
 
 async def test_a_task_is_asked_by_its_name(product: str) -> None:
     def ask() -> bytes:
-        client = InferenceClient(model=f"{product}/pipeline/text-to-speech")
-        return bytes(client.text_to_speech("Mind the gap."))
+        try:
+            client = InferenceClient(model=f"{product}/pipeline/text-to-speech")
+            return bytes(client.text_to_speech("Mind the gap."))
+        finally:
+            close_session()
 
     assert (await asyncio.to_thread(ask))[:4] == b"RIFF"
     async with httpx2.AsyncClient(base_url=product, timeout=60) as http:
