@@ -5,14 +5,17 @@ or the first words, or after a while, when a client should hear that something g
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from fastapi import Request
 
 from controller.api.body import backend
+from controller.api.openai import direct, housekeeping, models
+from controller.api.openai.conversation import Turn, conversation
 from controller.api.openai.links import Links
+from controller.api.openai.parts import words
 from controller.events import AnswerDelta, Event, PlanDone, RunDone, RunFailed
 from controller.request import Request as Conversation
 
@@ -34,13 +37,38 @@ class Whole:
     done: RunDone
 
 
-def planned(request: Request, asked: Conversation) -> AsyncGenerator[Event]:
-    """The steps of a run of the planner."""
-    return backend(request).controller.run(asked, request.headers.get("host", ""))
+async def begun(
+    request: Request, model: str, turns: Sequence[Turn], knobs: Mapping[str, str], stop: Sequence[str] = ()
+) -> tuple[Conversation, AsyncGenerator[Event]]:
+    """A conversation as it is understood, and the steps of its answer: by the planner, or by one expert.
+
+    Args:
+        request: the HTTP request.
+        model: what the client names.
+        turns: its messages.
+        knobs: how an expert should write, in the registry's words.
+        stop: words at which an expert's answer ends.
+
+    Raises:
+        ModelNotFoundError: there is no such model, or it does not run here.
+        RequestError: a message cannot be used, or the expert cannot answer it.
+
+    """
+    here = backend(request)
+    card = models.expert(here, model)
+    texts = [(turn.role, words(turn.content)) for turn in turns]
+    if card is None and (chore := housekeeping.recognised(texts)) is not None:
+        text = await housekeeping.done(here, chore)
+        asked = Conversation.model_construct(messages=(), attachments=(), plan=())
+        return asked, _told(direct.reply(text, f"run-{request.state.request_id}"))
+    asked = await conversation(request, turns)
+    if card is None:
+        return asked, here.controller.run(asked, request.headers.get("host", ""))
+    direct.task_of(card, asked)  # what it cannot answer is said before anything is sent
+    return asked, direct.events(request, card, asked, knobs, stop)
 
 
-async def replayed(events: Sequence[Event]) -> AsyncGenerator[Event]:
-    """The steps of what is known already."""
+async def _told(events: Sequence[Event]) -> AsyncGenerator[Event]:
     for event in events:
         yield event
 

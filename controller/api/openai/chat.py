@@ -8,10 +8,9 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
-from controller.api.body import backend
 from controller.api.media import attended
-from controller.api.openai import direct, housekeeping, models, speaking, sse
-from controller.api.openai.asking import Stream, Whole, planned, replayed, whole
+from controller.api.openai import speaking, sse
+from controller.api.openai.asking import Stream, Whole, begun, whole
 from controller.api.openai.chat_schema import (
     ChatAnswer,
     ChatAudio,
@@ -20,9 +19,8 @@ from controller.api.openai.chat_schema import (
     ChatChunk,
     ChatCompletion,
 )
-from controller.api.openai.conversation import Turn, base_of, conversation, spoken
+from controller.api.openai.conversation import Turn, base_of, spoken
 from controller.api.openai.links import Links
-from controller.api.openai.parts import words
 from controller.api.openai.schema import Account, Usage, now
 from controller.errors import RequestError
 from controller.events import (
@@ -84,21 +82,11 @@ def check(body: ChatBody) -> None:
 
 async def _asked(request: Request, body: ChatBody) -> tuple[Conversation, AsyncGenerator[Event]]:
     """The conversation as it is understood, and the steps of its answer."""
-    card = models.expert(backend(request), body.model)
-    texts = [(message.role, words(message.content)) for message in body.messages]
-    if card is None and (chore := housekeeping.recognised(texts)) is not None:
-        text = await housekeeping.done(backend(request), chore)
-        asked = Conversation.model_construct(messages=(), attachments=(), plan=())
-        return asked, replayed(direct.reply(text, f"run-{request.state.request_id}"))
     turns = [
         Turn(message.role, message.content, f"messages.{number}.content")
         for number, message in enumerate(body.messages)
     ]
-    asked = await conversation(request, turns)
-    if card is None:
-        return asked, planned(request, asked)
-    direct.task_of(card, asked)  # what it cannot answer is said before anything is sent
-    return asked, direct.events(request, card, asked, body.knobs, body.stops)
+    return await begun(request, body.model, turns, body.knobs, body.stops)
 
 
 async def _whole(

@@ -93,7 +93,7 @@ def recognised(messages: Sequence[tuple[str, str]]) -> Chore | None:
         messages: roles and words.
 
     """
-    role, prompt = messages[-1]
+    role, prompt = messages[-1] if messages else ("", "")
     before = [text for kind, text in messages[:-1] if kind == "system"]
     if role != "user":
         return None

@@ -8,15 +8,13 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
-from controller.api.body import backend
 from controller.api.media import attended
-from controller.api.openai import direct, housekeeping, models, sse
-from controller.api.openai.asking import Stream, planned, replayed
-from controller.api.openai.conversation import Turn, base_of, conversation, spoken
+from controller.api.openai import sse
+from controller.api.openai.asking import Stream, begun
+from controller.api.openai.conversation import Turn, base_of, spoken
 from controller.api.openai.items import Items, Step
 from controller.api.openai.links import Links
-from controller.api.openai.parts import words
-from controller.api.openai.responses_schema import InputItem, ResponseObject, ResponsesBody, ResponseUsage
+from controller.api.openai.responses_schema import ResponseObject, ResponsesBody, ResponseUsage
 from controller.api.openai.schema import Account, Usage, now
 from controller.errors import RequestError
 from controller.events import AnswerDelta, Event, PlanDone, RunDone, RunFailed
@@ -64,25 +62,17 @@ def check(body: ResponsesBody) -> None:
 
 async def _asked(request: Request, body: ResponsesBody) -> tuple[Conversation, AsyncGenerator[Event]]:
     """The conversation as it is understood, and the steps of its answer."""
-    card = models.expert(backend(request), body.model)
-    items = [InputItem(role="user", content=body.input)] if isinstance(body.input, str) else body.input
-    turns = [
-        Turn(item.role, item.content, "input" if isinstance(body.input, str) else f"input.{number}.content")
-        for number, item in enumerate(items)
-        if item.type == "message" and item.role is not None
-    ]
+    if isinstance(body.input, str):
+        turns = [Turn("user", body.input, "input")]
+    else:
+        turns = [
+            Turn(item.role, item.content, f"input.{number}.content")
+            for number, item in enumerate(body.input)
+            if item.type == "message" and item.role is not None
+        ]
     if body.instructions:
         turns.insert(0, Turn("system", body.instructions, "instructions"))
-    texts = [(turn.role, words(turn.content)) for turn in turns]
-    if card is None and texts and (chore := housekeeping.recognised(texts)) is not None:
-        text = await housekeeping.done(backend(request), chore)
-        asked = Conversation.model_construct(messages=(), attachments=(), plan=())
-        return asked, replayed(direct.reply(text, f"run-{request.state.request_id}"))
-    asked = await conversation(request, turns)
-    if card is None:
-        return asked, planned(request, asked)
-    direct.task_of(card, asked)
-    return asked, direct.events(request, card, asked, body.knobs)
+    return await begun(request, body.model, turns, body.knobs)
 
 
 class _Answer:
