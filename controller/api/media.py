@@ -91,12 +91,22 @@ async def read(backend: "Backend", path: str) -> tuple[bytes, str]:
 
     """
     artifact = await backend.store.stat(path)
+    return await contents(backend, artifact), artifact.media_type
+
+
+async def contents(backend: "Backend", artifact: Artifact) -> bytes:
+    """The bytes of a stored file that is known already, as an outcome's are.
+
+    Raises:
+        NotFoundError: it is gone.
+
+    """
     pieces: list[bytes] = []
     start = 0
-    while start < artifact.size and (piece := await backend.store.read(path, start, CHUNK)):
+    while start < artifact.size and (piece := await backend.store.read(artifact.path, start, CHUNK)):
         pieces.append(piece)
         start += len(piece)
-    return b"".join(pieces), artifact.media_type
+    return b"".join(pieces)
 
 
 class Lent:
@@ -118,9 +128,8 @@ class Lent:
 
     async def remove(self) -> None:
         """Remove them all; what is gone already, or cannot be reached, is passed over."""
-        for path in self._paths:
-            with suppress(Exception):
-                await self._backend.store.remove(path)
+        gone = (self._backend.store.remove(path) for path in self._paths)
+        await asyncio.gather(*gone, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -59,7 +59,7 @@ class Job:
         wanted = [modality for modality in self.row.outputs if modality in MEDIA]
         for artifact in outcome.artifacts:
             if artifact.modality in wanted:
-                return File(*await media.read(self.backend, artifact.path))
+                return File(await media.contents(self.backend, artifact), artifact.media_type)
         raise TaskError(f"The model gave no {' or '.join(wanted)}; try another one.", "expert_failed", 502)
 
 
