@@ -59,10 +59,10 @@ def _file(card: ModelCard) -> Path:
 
 
 def _read(path: Path, card: ModelCard) -> Facts | None:
-    """What was found, if it is of the commit that would be loaded."""
+    """What was found, if it is of the commit that would be loaded, or none is pinned yet."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         pin = store.pinned(card.id, card.revision or "main")
-        return Facts.model_validate(content["facts"]) if content["commit"] == pin else None
+        return Facts.model_validate(content["facts"]) if pin in (None, content["commit"]) else None
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         return None

@@ -177,7 +177,8 @@ def _cuda(monkeypatch: pytest.MonkeyPatch, there: bool = True) -> list[float]:
         is_available=lambda: there,
         set_per_process_memory_fraction=limited.append,
         get_device_properties=lambda _: SimpleNamespace(total_memory=16 * GIB),
-        max_memory_reserved=lambda: 3 * GIB,
+        device_count=lambda: 1,
+        max_memory_reserved=lambda _: 3 * GIB,
     )
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
     return limited

@@ -88,7 +88,7 @@ def rewritten(last: bool) -> dict[str, Any]:
 
 
 def mended(last: bool) -> dict[str, Any]:
-    return {"text": _another(60 if last else 165), "max_new_tokens": "100"}
+    return {"text": _another(60 if last else 160), "max_new_tokens": "100"}
 
 
 def _another(length: int) -> str:

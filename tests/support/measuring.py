@@ -1,6 +1,7 @@
 """The memory of a loaded model on the CPU, counted tensor by tensor while its networks work."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
 from typing import Any
 
 import torch
@@ -46,6 +47,7 @@ class Watch:
         return self._ledger.peak
 
     def _counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)  # generation looks what its encoder takes
         def counted(*args: Any, **options: Any) -> Any:
             if self._inside:
                 return call(*args, **options)
@@ -85,4 +87,4 @@ def _values(values: Iterable[Any]) -> Iterator[Any]:
         elif hasattr(value, "components"):  # a pipeline of diffusers
             yield from _values(value.components.values())
         elif type(value).__module__.startswith(("deployments.", "transformers.pipelines")):
-            yield from _values(vars(value).values())
+            yield from _values(getattr(value, "__dict__", {}).values())
