@@ -11,8 +11,11 @@ from deployments.media import Table
 from deployments.result import Input, Result
 from deployments.runners.history import chat_of
 from deployments.runners.lists import labels_of
+from deployments.runners.lists import several as texts_of
 from deployments.runners.remote_asking import Ask, ranked, said, score_of, several
 from deployments.runners.remote_dialects import put
+
+_SHOWN = 80  # characters of a sentence beside its score
 
 _THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 _ANGLED = re.compile("roberta|bart|camembert|xlm|longformer|mpnet", re.IGNORECASE)
@@ -141,10 +144,21 @@ async def answer(ask: Ask) -> Result:
 
 
 async def likeness(ask: Ask) -> Result:
-    """How alike two texts are."""
-    found = await ask.client.sentence_similarity(ask.text("text1"), [ask.text("text2")])
-    score = score_of(found[0])
-    return Result(text=f"similarity {score:.2f}", data={"score": score})
+    """How alike a text is to another one, or to each of several.
+
+    Raises:
+        ValueError: the service gave fewer scores or more.
+
+    """
+    others = texts_of(ask.item)
+    found = await ask.client.sentence_similarity(ask.text("text1"), others)
+    scores = [score_of(score) for score in several(found)]
+    if len(scores) != len(others):
+        raise ValueError("not a score for each text")
+    if len(scores) == 1:
+        return Result(text=f"similarity {scores[0]:.2f}", data={"score": scores[0]})
+    told = (f"similarity {score:.2f}: {other[:_SHOWN]}" for score, other in zip(scores, others, strict=True))
+    return Result(text="\n".join(told), data={"scores": scores})
 
 
 async def vector(ask: Ask) -> Result:

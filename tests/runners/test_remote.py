@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deployments.errors import InputError
+from deployments.errors import ExpertError, InputError
 from deployments.result import Input
 from deployments.runners import remote_client
 from deployments.runners.remote_dialects import put
@@ -113,6 +113,15 @@ async def test_words_and_data(service: Inference, task: str) -> None:
     args, text, data = TEXTS[task]
     result = await ask(service, task, **args)
     assert (result.text, result.data) == (text, data)
+
+
+async def test_a_text_is_compared_with_several(service: Inference) -> None:
+    found = await ask(service, "sentence-similarity", text1="a", text2='["b", "a"]')
+    assert found.data == {"scores": [0.0, 1.0]}
+    assert found.text == "similarity 0.00: b\nsimilarity 1.00: a"
+    service.reply = Reply([0.5])
+    with pytest.raises(ExpertError, match="no usable answer"):
+        await ask(service, "sentence-similarity", text1="a", text2="b\na")
 
 
 async def test_objects_are_drawn_and_lie_inside_the_picture(service: Inference) -> None:
