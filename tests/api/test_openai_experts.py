@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 
+from tests.api.desk import desk
 from tests.api.openai_client import world
 from tests.deployments.samples import PICTURES
 from tests.support.cluster import card
@@ -136,3 +137,16 @@ async def test_a_question_without_a_picture_is_about_the_last_one(tmp_path: Path
     (args,) = here.asked("see")
     assert args["text"] == "and what colour?"
     assert args["image"].startswith("/images/")
+
+
+async def test_the_client_of_the_inference_protocol_chats_with_a_model(tmp_path: Path) -> None:
+    messages: Any = [{"role": "system", "content": "Rhyme."}, {"role": "user", "content": "cat?"}]
+    async with desk(tmp_path) as here:
+        here.says(text="hat")
+        client = here.model("conversational")
+        whole = await client.chat_completion(messages, max_tokens=9)
+        stream = await client.chat_completion(messages, stream=True)
+        pieces = [chunk.choices[0].delta.content or "" async for chunk in stream]
+    assert whole.choices[0].message.content == "".join(pieces) == "hat"
+    assert here.asked[0]["max_new_tokens"] == "9"
+    assert json.loads(here.asked[0]["history"]) == messages[:1]
