@@ -242,7 +242,9 @@ class Runs:
 
         """
         run = None if key is None else self._by_key.get(key.name)
-        if run is not None and key is not None and run.key != key:
+        if run is None or run.abandoned:  # one that is being given up may not have ended yet
+            return None
+        if key is not None and run.key != key:
             raise IdempotencyError(
                 f"The Idempotency-Key {key.name[:80]!r} was used for another request; take a new one."
             )

@@ -202,6 +202,8 @@ async def test_a_run_that_was_left_may_be_asked_for_again_under_its_key() -> Non
     run = runs.start(Talk().events, Kept("r", key=key))
     with run.attended():
         await turns()
+    assert run.ended is None
+    assert runs.known(key) is None, "at once, though it has not ended yet"
     await run.settled()
     assert runs.known(key) is None
     cancelled = runs.start(Talk().events, Kept("s", key=key))
