@@ -115,3 +115,22 @@ def test_methods_that_a_route_does_not_take_are_told_with_those_it_does(url: str
                 assert answer.status_code == 405, (method, path)
                 assert answer.headers["allow"], (method, path)
                 assert "error" in answer.json()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "form"),
+    [
+        ("POST", "/nowhere", 404, dict),
+        ("GET", "/v1/images/edits", 405, dict),
+        ("POST", "/models/a/b%2Fc", 404, str),
+        ("GET", "/pipeline/fill-mask", 405, str),
+        ("POST", "/models/a/b/v1/chat/completions", 400, dict),
+    ],
+)
+def test_errors_of_no_route_have_the_form_of_their_dialect(
+    method: str, path: str, status: int, form: type[object], url: str
+) -> None:
+    with httpx2.Client(base_url=url, headers={"content-type": "application/json"}) as http:
+        answer = http.request(method, path, content=b"\xff")
+    assert answer.status_code == status
+    assert isinstance(answer.json()["error"], form)

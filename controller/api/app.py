@@ -126,7 +126,7 @@ async def _http(request: Request, error: Exception) -> Response:
     known = RequestError(f"{request.method} {request.url.path[:120]}: {error.detail}.")
     known.code = _CODES.get(error.status_code, known.code)
     body: dict[str, Any] = envelope(known)
-    if request.url.path.startswith(inference.PREFIXES):
+    if inference.mine(request.url.path):
         body = {"error": known.message}
     return JSONResponse(body, error.status_code, headers=error.headers)
 

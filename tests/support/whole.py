@@ -24,6 +24,7 @@ from tests.support.fakes import Called, now, selector
 _LABELS = [{"label": "cat", "score": 0.75}, {"label": "dog", "score": 0.25}]
 _BOX = {"xmin": 1, "ymin": 2, "xmax": 5, "ymax": 6}
 _FOUND = [{"label": "cat", "score": 0.75, "box": _BOX}]
+_PARTS = [{**_FOUND[0], "area": 0.25, "mask": {"size": [8, 8], "counts": [8, 16, 40]}}]
 _ANSWER = {"answer": "cat", "score": 0.75, "start": 0, "end": 3}
 
 DATA: Mapping[str, Any] = {
@@ -38,8 +39,8 @@ DATA: Mapping[str, Any] = {
     "tabular-classification": [{"row": 1, "label": "cat"}],
     "object-detection": _FOUND,
     "zero-shot-object-detection": _FOUND,
-    "image-segmentation": _FOUND,
-    "mask-generation": _FOUND,
+    "image-segmentation": _PARTS,
+    "mask-generation": _PARTS,
     "image-to-text": {"caption": "a cat"},
     "automatic-speech-recognition": {
         "text": "a cat", "chunks": [{"timestamp": [0.0, 1.0], "text": "a cat"}]

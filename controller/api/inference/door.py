@@ -26,8 +26,10 @@ from model_catalog.tasks import TaskType
 
 logger = logging.getLogger("ray.serve")
 
-PREFIXES = ("/models/", "/pipeline/")
-"""Where errors have this protocol's form, also those of paths that are no routes."""
+
+def mine(path: str) -> bool:
+    """Whether errors under a path have this protocol's form, those of paths that are no routes among them."""
+    return path.startswith(("/models/", "/pipeline/")) and not path.endswith("/v1/chat/completions")
 
 
 class Fault(BaseModel):
