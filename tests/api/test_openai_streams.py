@@ -71,8 +71,12 @@ async def test_a_stream_begins_after_a_while_and_beats() -> None:
 @virtual
 async def test_a_run_that_fails_before_it_begins_is_an_error() -> None:
     failed = RunFailed(run="r", error=Failure(code="invalid_plan", message="no"))
-    for steps in ([(1, BEGUN), (1, failed), (0, PlanError("no"))], [(1, BEGUN), (1, PlanError("no"))]):
-        source = Source(*steps)
+    ends: list[list[tuple[float, Event | Exception]]] = [
+        [(1, failed), (0, PlanError("no"))],
+        [(1, PlanError("no"))],
+    ]
+    for end in ends:
+        source = Source((1, BEGUN), *end)
         with pytest.raises(PlanError, match="no"):
             await Stream(source.events()).open()
         assert source.closed is not None

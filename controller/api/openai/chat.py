@@ -32,6 +32,7 @@ from controller.events import (
     TaskDone,
     TaskFailed,
     TaskStarted,
+    TaskWaking,
 )
 from controller.request import Request as Conversation
 
@@ -186,6 +187,8 @@ def _progress(event: Event) -> str:
     """A step in a line, for pages that show what a model thinks before it answers."""
     if isinstance(event, PlanTask):
         return f"{event.task['task']} (task {event.task['id']}) is planned.\n"
+    if isinstance(event, TaskWaking):
+        return f"{event.model} wakes up for task {event.id}, which takes about {event.seconds:.0f} s.\n"
     if isinstance(event, TaskStarted):
         return f"Task {event.id} is done by {event.model}.\n"
     if isinstance(event, TaskDone):
