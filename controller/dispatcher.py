@@ -16,7 +16,7 @@ from ray.serve.exceptions import RequestCancelledError
 from controller import reference
 from controller.errors import DeadlineError, NoExpertError
 from controller.events import Event, TaskChosen, TaskStarted
-from controller.failure import failure, gone, lost, root
+from controller.failure import GONE, failure, gone, lost, root
 from controller.handles import Experts, Response
 from controller.leasing import Leases
 from controller.node import Node, attempt, cause, choice, ended
@@ -31,9 +31,6 @@ from model_catalog.card import ModelCard
 Emit = Callable[[Event], None]
 
 logger = logging.getLogger("ray.serve")
-
-_GONE = frozenset({"replica_died", "unavailable", "deadline"})
-"""Failures after which the expert may be gone."""
 
 _TOO_LATE_S = 0.05
 """What is left of a run when nothing new is begun: timers may fire a little early."""
@@ -167,7 +164,7 @@ class Dispatcher:
         unexpected = error if told.code == "internal" else None
         where = f"run {self._run} task {node.task.id} ({node.task.task})"
         logger.warning("%s failed on %s: %s", where, card.id, told.code, exc_info=unexpected)
-        if told.code in _GONE:
+        if told.code in GONE:
             look = asyncio.ensure_future(self._selector.look_again())
             self._looks.add(look)
             look.add_done_callback(self._looks.discard)

@@ -14,6 +14,9 @@ from ray.serve.exceptions import (
 from controller.outcome import Failure
 from model_catalog.errors import HuggingGPTError
 
+GONE = frozenset({"replica_died", "unavailable", "deadline"})
+"""Codes of failures after which an expert may be gone."""
+
 _LOST = (RayActorError, ObjectLostError, ReplicaUnavailableError)
 
 _STATUS = {"busy": 429, "replica_died": 503, "unavailable": 503, "input_lost": 503, "cancelled": 499}

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from ray import serve
-from ray.serve.exceptions import DeploymentUnavailableError
+from ray.serve.exceptions import DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
+from controller.failure import GONE, failure
 from controller.handles import ServeResponse
 from deployments import fleet
 from deployments.errors import FleetError
@@ -91,6 +92,10 @@ class Members:
             epoch: int = await asked
             await self._reach(card, epoch)
             yield
+        except Exception as error:
+            if failure(error).code in GONE:
+                self._aside(keeper.doubt.remote(card.id))
+            raise
         finally:
             asked.cancel()  # where it has not been given yet
             self._aside(keeper.release.remote(lease))
@@ -125,12 +130,13 @@ class Members:
         loop = asyncio.get_running_loop()
         late = loop.time() + REACH_S
         while True:
-            handle: DeploymentHandle = await asyncio.to_thread(serve.get_app_handle, fleet.app_name(card))
             try:
+                handle: DeploymentHandle = await asyncio.to_thread(serve.get_app_handle, fleet.app_name(card))
                 await handle.figures.remote()
                 break
-            except DeploymentUnavailableError:
+            except (RayServeException, DeploymentUnavailableError):  # no such application, or none yet
                 if loop.time() > late:
+                    self._aside((await self.keeper()).doubt.remote(card.id))
                     raise FleetError(f"{card.id} is awake, but cannot be reached; try again.") from None
                 await asyncio.sleep(_AGAIN_S)
         self._handles[card.id] = (epoch, handle.options(method_name="infer", _by_reference=True))

@@ -170,10 +170,10 @@ class Selector:
     def _warm_first(self, candidates: tuple[ModelCard, ...]) -> tuple[tuple[ModelCard, ...], str]:
         """The candidates in the order they are tried: a warm one goes before a cold one on a near tie."""
         first, cold = candidates[0], self.fleet.cold
-        if first.id in cold and first.downloads is not None:
-            least = NEAR * first.downloads.value
+        if first.id in cold and first.usual_downloads is not None:
+            least = NEAR * first.usual_downloads
             for card in candidates[1:]:
-                if card.id not in cold and card.downloads is not None and card.downloads.value >= least:
+                if card.id not in cold and (card.usual_downloads or 0) >= least:
                     rest = tuple(other for other in candidates if other is not card)
                     return (card, *rest), f"it is loaded, and has nearly the downloads of {first.id}"
         return candidates, "most downloads among the models that can run here"

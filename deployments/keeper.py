@@ -25,6 +25,7 @@ from deployments.figures import Figures
 from deployments.media import Limits
 from deployments.member import Action, Grant, Member, Refuse, Resize, Sleep, State, Wake
 from deployments.needs import need, note, placed, places
+from deployments.news import News
 from deployments.residency import Residency
 from deployments.rooms import Place
 from deployments.standing import Standing
@@ -65,12 +66,11 @@ class Keeper:
         self._token = token
         self._cards: dict[str, ModelCard] = {}
         self._peaks: dict[str, int] = {}
+        self._doubted: set[str] = set()
         self._granted: dict[str, asyncio.Future[int]] = {}
         self._others: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._told: dict[str, Standing] = {}
-        self._gone: set[str] = set()
-        self._telling: asyncio.Task[None] | None = None
+        self._news = News(lambda: [self._standing(model) for model in self._books.members])
         self._saving = asyncio.Lock()
         self._ahead = Ahead(self._book, token, self._learned)
         for card in [*cards, *self._book.added.values()]:
@@ -117,6 +117,20 @@ class Keeper:
         """An expert will probably be called soon: it is woken if nothing that was just used has to leave."""
         self._do(self._books.expect(model, time.time()))
 
+    async def doubt(self, model: str) -> None:
+        """A call of an expert failed as if it were gone: look whether its application has failed."""
+        member = self._books.members.get(model)
+        if member is None or member.state is not State.WARM or model in self._doubted:
+            return
+        self._doubted.add(model)
+        try:
+            why = await asyncio.to_thread(launch.trouble, self._cards[model])
+        finally:
+            self._doubted.discard(model)
+        if why is not None and member.state is State.WARM:
+            logger.warning("%s is gone: %s", model, why)
+            self._do([*self._books.failed(model, why, time.time()), Sleep(model)])
+
     # The operator --------------------------------------------------------------------------------------
 
     async def add(self, card: ModelCard) -> Standing:
@@ -148,7 +162,7 @@ class Keeper:
         self._book.added.pop(model, None)
         self._book.pinned.discard(model)
         self._book.removed.add(model)
-        self._gone.add(model)
+        self._news.gone(model)
         await self._save()
         self._after()
 
@@ -271,7 +285,6 @@ class Keeper:
 
     def _take(self, card: ModelCard) -> None:
         self._cards[card.id] = card
-        self._gone.discard(card.id)
         member = Member(
             card.id,
             need(card, self._book),
@@ -359,29 +372,12 @@ class Keeper:
         if (at := self._books.next_tick()) is not None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(max(0.0, at - time.time()) + 0.001, self._tick)
-        if self._telling is None or self._telling.done():
-            self._telling = asyncio.create_task(self._tell())
+        self._news.spread()
 
     def _tick(self) -> None:
         if self._books.waiting:  # a node may have come or gone meanwhile
             self._later(self._look())
         self._do(self._books.tick(time.time()))
-
-    async def _tell(self) -> None:
-        """Tell the controllers whose experts have woken, slept, come or gone since they were last told."""
-        while True:
-            changed = [one for model in self._books.members if (one := self._news(model)) is not None]
-            gone, self._gone = tuple(self._gone), set()
-            if not changed and not gone:
-                return
-            await asyncio.to_thread(fleet.tell, changed, gone)
-
-    def _news(self, model: str) -> Standing | None:
-        standing = self._standing(model)
-        if self._told.get(model) == standing.lasting():
-            return None
-        self._told[model] = standing.lasting()
-        return standing
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

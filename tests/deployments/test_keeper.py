@@ -160,3 +160,16 @@ def test_pins_and_what_was_added_outlive_the_keeper(kept: Fleet, folder: Path) -
     assert again.stop("test/fleet-one").state is State.LEAVING
     assert not again.pin("test/fleet-one", False).pinned
     again.until(whole("one"), State.ASLEEP)
+
+
+def test_an_expert_that_dies_for_good_is_noticed_by_its_callers(kept: Fleet, http: httpx2.Client) -> None:
+    fragile = whole("fragile", "Dies", gpu=0.5)
+    kept.add(fragile)
+    kept.wake(fragile.id)
+    serve.delete(fleet.app_name(fragile))
+    plan = [{"task": "fill-mask", "id": 0, "dep": [-1], "args": {"text": "x"}, "model": fragile.id}]
+    done = http.post("/v1/runs", json={"messages": [], "plan": plan}).json()
+    assert [outcome["status"] for outcome in done["run"]["outcomes"]] == ["failed"]
+    found = kept.until(fragile, State.FAILED)
+    assert "its application is gone" in (found.obstacle or "")
+    kept.remove(fragile.id)
