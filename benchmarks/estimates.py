@@ -1,15 +1,15 @@
 """What models are estimated to need of a GPU, beside the most that they hold when they work.
 
-Five models of full size with random weights (see ``benchmarks.shapes``, and a ViT-L/16) are accounted for by
-headers and configuration, as ``hugginggpt catalog share`` does, then loaded by their runners, each in a process
-of its own, and given batches of the largest inputs that the account has room for.
+Five models of full size with random weights (see ``benchmarks.shapes``, and a ViT-L/16) are accounted for
+by headers and configuration, as ``hugginggpt catalog share`` does, then loaded by their runners, each in a
+process of its own, and given batches of the largest inputs that the account has room for.
 
     python -m benchmarks.estimates [--size full|tiny] [--models sd15,sdxl,whisper,chat,vit] [--batch N]
                                    [--folder DIR] [--json FILE]
 
 ``estimate`` is weights, activations and cache; ``held`` is the peak of tensors that torch's allocator saw;
 ``reserved`` is what it took from the GPU for them, which the margin is for; ``context`` is what the process
-took of the GPU besides. ``--size tiny`` shows on the CPU that the script runs; nothing is held of a GPU there.
+took of the GPU besides. ``--size tiny`` shows on the CPU that the script runs; no GPU holds anything then.
 Ends with 1 where an estimate is off by more than a tenth, and with 2 where ``full`` finds no GPU.
 """
 

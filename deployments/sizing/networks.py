@@ -211,24 +211,24 @@ class _Rehearsal:
         told = self._read("generation_config.json")
         beams = int(told.get("num_beams") or getattr(self.config, "num_beams", None) or 1)
 
-        def call(**inputs: Any) -> Any:
-            seen, more = encoder(**inputs), {}
-            if beams > 1:
-                seen.last_hidden_state = seen.last_hidden_state.repeat_interleave(beams, 0)
-            if "attention_mask" in inputs:
-                more["attention_mask"] = inputs["attention_mask"].repeat_interleave(beams, 0)
-            answer = model(
-                encoder_outputs=seen,
-                decoder_input_ids=ones(beams * self.rows, 1),
-                use_cache=True,
-                **more,
-            )
+        reading, seen = peak(model, encoder, inputs)
+        if beams > 1:
+            seen.last_hidden_state = seen.last_hidden_state.repeat_interleave(beams, 0)
+        begun = {"encoder_outputs": seen, "decoder_input_ids": ones(beams * self.rows, 1)}
+        if "attention_mask" in inputs:
+            begun["attention_mask"] = inputs["attention_mask"].repeat_interleave(beams, 0)
+
+        def call(**begun: Any) -> Any:
+            answer = model(**begun, use_cache=True)
             return answer, answer.logits[:, -1].float().log_softmax(-1)
 
-        held, (answer, _) = peak(model, call, inputs)
+        writing, (answer, _) = peak(model, call, begun)
         cache = getattr(answer.past_key_values, "self_attention_cache", answer.past_key_values)
         length = told.get("max_new_tokens") or told.get("max_length") or WRITTEN
-        return Work(held, _cached(cache) // self.batch, min(int(length), self._writable()), count)
+        each, tokens = _cached(cache) // self.batch, min(int(length), self._writable())
+        # When it reads, nothing is written yet: the cache grows while it writes.
+        written = self.batch * each * tokens
+        return Work(max(writing, reading - written), each, tokens, count)
 
     def _writable(self) -> int:
         """The most tokens that the decoder has places for."""

@@ -84,17 +84,17 @@ def long(last: bool) -> dict[str, Any]:
 
 
 def rewritten(last: bool) -> dict[str, Any]:
-    return {"text": _another(60 if last else 125), "max_new_tokens": "100"}
+    return {"text": _another(60 if last else 126), "max_new_tokens": "100"}
 
 
 def mended(last: bool) -> dict[str, Any]:
-    return {"text": _another(60 if last else 160), "max_new_tokens": "100"}
+    return {"text": _another(60 if last else 140), "max_new_tokens": "100"}
 
 
 def _another(length: int) -> str:
     """A text that differs from the last: equal ones are written once."""
-    begin = int(RNG.integers(len(FILM) - length))
-    return FILM[begin : begin + length]
+    name = "".join(chr(97 + number) for number in RNG.integers(26, size=8))
+    return name + FILM[: length - len(name)]
 
 
 def shown(_: bool) -> dict[str, Any]:
