@@ -35,7 +35,7 @@ from ray import serve
 from controller import reference
 from controller.controller import Controller
 from controller.events import RunDone
-from controller.handles import ServeExperts
+from controller.experts import ServeExperts
 from controller.llm.planner import LlmPlanner
 from controller.llm.responder import LlmResponder
 from controller.outcome import Outcome, Status

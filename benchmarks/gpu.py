@@ -43,7 +43,7 @@ from benchmarks.plain import Answers, agreeing
 from benchmarks.sharing import share
 from benchmarks.sides import GIB, MODELS, Direct, Plan, Served
 from controller.failure import root
-from deployments.expert import Figures
+from deployments.figures import Figures
 
 TARGET = 0.9
 SHARE = "share"
@@ -85,7 +85,7 @@ async def compare(name: str, plan: Plan) -> dict[str, Any]:
         "rate": {kind: round(statistics.median(several), 3) for kind, several in rates.items()},
         "ratio": round(_ratio(rates), 3),
         "peak_gib": {kind: round(figures[kind].peak_bytes / GIB, 2) for kind in makers},
-        "load_s": {kind: round(figures[kind].load_s, 1) for kind in makers},
+        "load_s": {kind: round(figures[kind].ready_s, 1) for kind in makers},
         "device": figures["expert"].device,
         "same_answers": f"{agreeing(answers['expert'], answers['plain'])} of {len(answers['plain'])}",
         "rounds": "alternate" if together else "one side after the other",

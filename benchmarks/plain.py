@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deployments import memory
-from deployments.expert import Figures
+from deployments.figures import Figures
 from deployments.runners.pipelines import hushed
 from deployments.runners.single import THREADS
 
@@ -79,7 +79,7 @@ class Plain:
 
     def figures(self) -> Figures:
         """What the process measured of itself."""
-        return Figures(self._name, self._device, self._load_s, memory.peak(self._device))
+        return Figures(self._name, self._device, memory.peak(self._device), load_s=self._load_s)
 
 
 def _painter(folder: str, device: str, dtype: Any, steps: int) -> Batch:

@@ -14,7 +14,7 @@ from ray.serve.handle import DeploymentHandle
 
 from benchmarks.plain import RATE, SECONDS, Answers, Plain, prompt, recordings
 from deployments import fleet
-from deployments.expert import Figures
+from deployments.figures import Figures
 from deployments.media import Audio
 from deployments.result import Call, Result
 from model_catalog.card import ModelCard

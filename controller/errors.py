@@ -137,14 +137,15 @@ class TooManyRunsError(ControllerError):
 
 
 class TaskError(ControllerError):
-    """The one task that a client asked for failed; it has the code and the status of its failure."""
+    """The one task that a client asked for failed; it has the code, status and wait of its failure."""
 
     code = "task_failed"
 
-    def __init__(self, message: str, code: str, status: int) -> None:
+    def __init__(self, message: str, code: str, status: int, wait_s: float | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.status = status
+        self.wait_s = wait_s
 
 
 class GoneError(ControllerError):

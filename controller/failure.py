@@ -1,5 +1,6 @@
 """What a failed call means: in words for the outcome, and for what is tried next."""
 
+import math
 from collections.abc import Iterator
 
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError, TaskCancelledError
@@ -11,7 +12,9 @@ from ray.serve.exceptions import (
     RequestCancelledError,
 )
 
+from controller.errors import TaskError
 from controller.outcome import Failure
+from deployments.errors import BusyError
 from model_catalog.errors import HuggingGPTError
 
 GONE = frozenset({"replica_died", "unavailable", "deadline"})
@@ -59,7 +62,8 @@ def failure(error: BaseException) -> Failure:
     """The failure in words; Ray's own texts, which are long and hold paths, are not passed on."""
     cause = root(error)
     if isinstance(cause, HuggingGPTError):
-        return Failure(code=cause.code, message=cause.message)
+        wait_s = cause.wait_s if isinstance(cause, BusyError | TaskError) else None
+        return Failure(code=cause.code, message=cause.message, wait_s=wait_s)
     if isinstance(cause, ObjectLostError):
         return Failure(code="input_lost", message="A result that this task needs died with its node.")
     if isinstance(cause, _LOST):
@@ -85,9 +89,12 @@ def status(code: str) -> int:
     return next((kind.status for kind in _kinds(HuggingGPTError) if kind.code == code), 500)
 
 
-def patience(code: str) -> dict[str, str]:
+def patience(error: BaseException) -> dict[str, str]:
     """The header that says when to try again, where that may help."""
-    return {"retry-after": str(_PATIENCE_S[code])} if code in _PATIENCE_S else {}
+    told = failure(error)
+    if told.code not in _PATIENCE_S:
+        return {}
+    return {"retry-after": str(max(1, math.ceil(told.wait_s or _PATIENCE_S[told.code])))}
 
 
 def _kinds(kind: type[HuggingGPTError]) -> Iterator[type[HuggingGPTError]]:

@@ -20,12 +20,16 @@ class Status(StrEnum):
 
 
 class Failure(BaseModel):
-    """Why something failed: a code for programs, a sentence for people that says what to do."""
+    """Why something failed: a code for programs, a sentence for people that says what to do.
+
+    ``wait_s`` is after how many seconds it may be tried again, where that is known.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     code: str
     message: str
+    wait_s: float | None = None
 
 
 class Attempt(BaseModel):

@@ -34,6 +34,9 @@ from model_catalog.card import ModelCard
 
 logger = logging.getLogger("ray.serve")
 
+LAST_WORD_S = 1.0
+"""How long an expert that leaves may take to tell what it has measured."""
+
 MOST_REPLICAS = 4
 """How many replicas a popular expert has at the most."""
 
@@ -270,7 +273,10 @@ class Keeper:
         return card
 
     async def _sleep(self, model: str) -> None:
-        await self._hands.end(self._cards[model])
+        card = self._cards[model]
+        if figures := await self._hands.asked(card, LAST_WORD_S):  # its largest call may have come since
+            note(self._book, card, figures)
+        await self._hands.end(card)
         self._do(self._books.left(model, time.time()))
 
     async def _resize(self, model: str, replicas: int) -> None:
@@ -329,7 +335,7 @@ class Keeper:
         """Take in the fleet's experts that run already, as after a restart of the keeper."""
         apps = await asyncio.to_thread(fleet.status)
         there = [card for card in self._cards.values() if fleet.app_name(card) in apps]
-        for card, figures in zip(there, await asyncio.gather(*map(self._hands.adopt, there)), strict=True):
+        for card, figures in zip(there, await asyncio.gather(*map(self._hands.asked, there)), strict=True):
             member = self._books.members[card.id]
             if figures is None:
                 member.state = State.LEAVING
@@ -390,6 +396,7 @@ class Keeper:
 
 
 def _refusal(refused: Refuse) -> Exception:
-    if refused.wait_s is None:
-        return FleetError(f"{refused.model} cannot run now: {refused.reason}.")
-    return BusyError(f"{refused.model} cannot run now: {refused.reason}. Try again then.", refused.wait_s)
+    told = f"{refused.model} cannot run now: {refused.reason}."
+    return (
+        FleetError(told) if refused.wait_s is None else BusyError(f"{told} Try again then.", refused.wait_s)
+    )

@@ -56,13 +56,22 @@ def places(figures: Sequence[Figures], amount: float, devices: Sequence[Device])
 
 
 def note(book: Book, card: ModelCard, figures: Sequence[Figures]) -> None:
-    """Keep what fresh replicas measured: of a GPU as it is, of a process with a margin."""
+    """Keep what replicas measured: of a GPU as it is, of a process with a margin.
+
+    What is noted first, by a fresh replica, is what its warm-up took; later figures are the peaks of its calls.
+    """
     most = max(figures, key=lambda one: one.peak_bytes)
     if most.device == "cuda":
-        found = Measured(
-            model=card.id, revision=card.revision, batch_size=card.batch_size, loaded=most.peak_bytes
-        )
         before = book.measured.get(card.id)
-        book.measured[card.id] = found.joined(before if before is not None and before.fits(card) else None)
+        before = before if before is not None and before.fits(card) else None
+        loaded = most.peak_bytes if before is None else before.loaded
+        found = Measured(
+            model=card.id,
+            revision=card.revision,
+            batch_size=card.batch_size,
+            loaded=loaded,
+            peak=most.peak_bytes,
+        )
+        book.measured[card.id] = found.joined(before)
     elif not most.gpus:
-        book.ram[card.id] = int(most.peak_bytes * RAM_MARGIN)
+        book.ram[card.id] = max(int(most.peak_bytes * RAM_MARGIN), book.ram.get(card.id, 0))

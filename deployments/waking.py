@@ -21,7 +21,7 @@ logger = logging.getLogger("ray.serve")
 WAKE_S = 3600.0
 """How long an expert may take to wake: a node may have to be started, and its weights fetched there."""
 
-ADOPT_S = 20.0
+ASK_S = 20.0
 """How long an expert that ran before the keeper did may take to tell its figures."""
 
 _AGAIN_S = 0.1
@@ -100,10 +100,10 @@ class Hands:
         if not await asyncio.to_thread(launch.end, card):
             logger.warning("%s did not end in time", card.id)
 
-    async def adopt(self, card: ModelCard) -> list[Figures] | None:
-        """The figures of an expert that runs already; None where it does not answer."""
+    async def asked(self, card: ModelCard, seconds: float = ASK_S) -> list[Figures] | None:
+        """The figures of an expert that runs; None where it does not answer in time."""
         try:
-            async with asyncio.timeout(ADOPT_S):
+            async with asyncio.timeout(seconds):
                 return await _figures(card, 1)
         except Exception:
             return None
@@ -149,7 +149,7 @@ async def _figures(card: ModelCard, replicas: int) -> list[Figures]:
 
 
 def _all(handle: Any) -> list[Figures]:
-    return list(handle.broadcast("figures").results(timeout_s=ADOPT_S))
+    return list(handle.broadcast("figures").results(timeout_s=ASK_S))
 
 
 async def _watch(card: ModelCard) -> str:

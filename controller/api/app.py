@@ -106,7 +106,7 @@ def build(backend: Backend, proxied: bool = False) -> FastAPI:
 async def _known(request: Request, error: Exception) -> Response:
     cause = root(error)  # what comes out of a replica is wrapped by Ray
     assert isinstance(cause, HuggingGPTError)  # noqa: S101
-    headers = patience(cause.code)
+    headers = patience(cause)
     if cause.code in _NOT_AGAIN:
         headers["x-should-retry"] = "false"
     return JSONResponse(envelope(cause), cause.status, headers=headers)
@@ -136,5 +136,5 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     told = failure(error)
     number = status(told.code)
     body = {"error": {"message": told.message, "type": kind(number), "code": told.code, "param": None}}
-    headers = patience(told.code) | ids.told(request.scope, request.app.state.proxied)
+    headers = patience(error) | ids.told(request.scope, request.app.state.proxied)
     return JSONResponse(body, number, headers=headers)

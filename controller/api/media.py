@@ -226,7 +226,8 @@ def task_error(outcome: Outcome) -> TaskError:
     """How a task failed, as an error that a door can answer with."""
     if outcome.error is None:
         return TaskError("The task did not end well; try again.", "internal", 500)
-    return TaskError(outcome.error.message, outcome.error.code, status(outcome.error.code))
+    told = outcome.error
+    return TaskError(told.message, told.code, status(told.code), told.wait_s)
 
 
 async def _literal(files: Lent, task: str, name: str, value: str) -> str:

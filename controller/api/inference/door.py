@@ -60,7 +60,7 @@ def _refused(error: Exception) -> Response:
     told = failure(error)
     cause = root(error)
     code = cause.status if isinstance(cause, HuggingGPTError) else status(told.code)
-    headers = patience(told.code)
+    headers = patience(error)
     body: dict[str, Any] = {"error": told.message}
     if headers and code == 503:
         body["estimated_time"] = float(headers["retry-after"])

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -387,21 +386,3 @@ def test_only_what_was_pulled_is_deployed_of_a_profile(run: Run, monkeypatch: py
     named = settings.model_copy(update={"experts": ("embedded/canny",)})
     assert [card.id for card in app.chosen(named, known)] == ["embedded/canny"]
     assert profile.absent(named, known) == []
-
-
-def test_models_of_the_profile_remote_run_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    from controller import app, profile
-    from controller.settings import Settings
-    from deployments.placing import runs_elsewhere
-    from model_catalog import profiles
-
-    settings = Settings.model_validate({"profile": "remote", "huggingface_access_token": "hf_x"})
-    known = app.catalog(settings)
-    here: list[ModelCard] = profile.members(settings, known)
-    assert {card.id for card in here} == set(profiles.load("remote").models)
-    assert all(map(runs_elsewhere, here))
-    with pytest.raises(
-        ControllerError, match=r"'huggingface', and models elsewhere .* HUGGINGFACE_ACCESS_TOKEN"
-    ):
-        app.catalog(Settings(profile="remote"))
-    assert os.environ.get("HUGGINGFACE_ACCESS_TOKEN") is None
