@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from deployments import fleet, launch
 from deployments.ahead import Ahead
 from deployments.book import Book
-from deployments.errors import BusyError, FleetError, NoMemberError
+from deployments.errors import FleetError, NoMemberError
 from deployments.figures import Figures
 from deployments.media import Limits
 from deployments.member import Action, Grant, Member, Refuse, Resize, Sleep, State, Wake
@@ -220,7 +220,7 @@ class Keeper:
                 case Grant():
                     self._settle(action.lease, self._books.members[action.model].wakes)
                 case Refuse():
-                    self._settle(action.lease, _refusal(action))
+                    self._settle(action.lease, action.error())
                 case Wake(model=model, place=place):
                     self._hands.begin(model, partial(self._wake, model, place))
                 case Sleep(model=model):
@@ -393,10 +393,3 @@ class Keeper:
     async def _save(self) -> None:
         async with self._saving:
             await asyncio.to_thread(self._book.model_copy(deep=True).write, self._folder)
-
-
-def _refusal(refused: Refuse) -> Exception:
-    told = f"{refused.model} cannot run now: {refused.reason}."
-    return (
-        FleetError(told) if refused.wait_s is None else BusyError(f"{told} Try again then.", refused.wait_s)
-    )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from deployments.errors import BusyError, FleetError
 from deployments.rooms import Device, Need, Place
 
 GUESS_S = 10.0
@@ -161,6 +162,11 @@ class Refuse:
     lease: str
     reason: str
     wait_s: float | None = None
+
+    def error(self) -> FleetError:
+        """The refusal as the caller gets it."""
+        told = f"{self.model} cannot run now: {self.reason}."
+        return FleetError(told) if self.wait_s is None else BusyError(f"{told} Try again then.", self.wait_s)
 
 
 Action = Wake | Sleep | Resize | Grant | Refuse

@@ -58,7 +58,7 @@ def places(figures: Sequence[Figures], amount: float, devices: Sequence[Device])
 def note(book: Book, card: ModelCard, figures: Sequence[Figures]) -> None:
     """Keep what replicas measured: of a GPU as it is, of a process with a margin.
 
-    What is noted first, by a fresh replica, is what its warm-up took; later figures are the peaks of its calls.
+    What a fresh replica tells first is what its warm-up took; later figures are the peaks of its calls.
     """
     most = max(figures, key=lambda one: one.peak_bytes)
     if most.device == "cuda":
