@@ -12,12 +12,13 @@ their own that are forked, and with such as import everything themselves.
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
 import psutil
 import ray
 from ray import serve
+from ray.serve.handle import DeploymentHandle
 
 from benchmarks.batching import TASK, build
 from deployments import apart, fleet, forking, zygote
@@ -80,29 +82,35 @@ def forget(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def card(folder: Path) -> ModelCard:
-    """The expert."""
-    return ModelCard(id="bench/waking", tasks=(TASK,), runner=TASK, path=folder, cpus=1)
+def card(folder: Path, number: int = 0) -> ModelCard:
+    """The expert; each start has a name of its own, since handles remember what is gone."""
+    return ModelCard(id=f"bench/waking-{number}", tasks=(TASK,), runner=TASK, path=folder, cpus=1)
 
 
-async def _plain(folder: Path) -> dict[str, float]:
-    deployment = serve.deployment(Plain, name="plain", ray_actor_options={"num_cpus": 1})
+def _begun(targets: Sequence[serve.RunTarget]) -> DeploymentHandle:
+    """Have an application started; calls on its handle wait until a replica is ready."""
+    (handle,) = serve.run_many(targets, wait_for_applications_running=False)
+    return handle
+
+
+async def _plain(folder: Path, number: int) -> dict[str, float]:
+    name = f"plain-{number}"
+    deployment = serve.deployment(Plain, name=name, ray_actor_options={"num_cpus": 1})
+    target = serve.RunTarget(deployment.bind(str(folder)), name=name, route_prefix=None)
     began = time.monotonic()
-    handle = serve.run(deployment.bind(str(folder)), name="plain", route_prefix=None, _blocking=False)
+    handle = _begun([target])
     found: dict[str, float] = await handle.infer.remote(TEXT)
     total = time.monotonic() - began
-    serve.delete("plain")
+    serve.delete(name)
     known = found["imports"] + found["weights"] + found["warm-up"]
     return {**found, "process": 0.0, "serve": total - known, "total": total}
 
 
-async def _ours(folder: Path) -> dict[str, float]:
-    expert = card(folder)
+async def _ours(folder: Path, number: int) -> dict[str, float]:
+    expert = card(folder, number)
     targets = fleet.targets([expert])
     began = time.monotonic()
-    (handle,) = serve.run_many(
-        targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
-    )
+    handle = _begun(targets)
     await handle.infer.remote(Call("bench", TASK, 0, {"text": TEXT}))
     total = time.monotonic() - began
     found = await handle.figures.remote()
@@ -121,11 +129,12 @@ async def _ours(folder: Path) -> dict[str, float]:
 
 async def _measure(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
     told: dict[str, list[dict[str, float]]] = {name: [] for name in STARTS}
+    numbers = itertools.count()
     for number in range(rounds):
         _end_zygote()
         for name, start in zip(STARTS, (_plain, _ours, _ours), strict=True):
             forget(folder)
-            took = await start(folder)
+            took = await start(folder, next(numbers))
             told[name].append(took)
             print(f"round {number + 1}, {name}: {took['total']:.2f} s", flush=True)
     return {

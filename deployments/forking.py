@@ -24,6 +24,7 @@ import socket
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,12 @@ LIBRARIES = ("numpy", "torch", "transformers", "diffusers", "accelerate", "safet
 
 MODULES = (
     "numpy",
-    "PIL.Image",
+    "pydantic.main",
+    "pydantic.types",
+    "pydantic.json_schema",
+    "pydantic.functional_validators",
+    "pydantic._internal._generate_schema",
+    "pydantic.plugin._loader",
     "torch",
     "safetensors.torch",
     "transformers",
@@ -44,16 +50,14 @@ MODULES = (
     "transformers.generation.utils",
     "transformers.pipelines",
     "accelerate",
+    "PIL.ImageDraw",
     "diffusers",
     "diffusers.pipelines.pipeline_utils",
-    "pydantic.main",
-    "pydantic.types",
-    "pydantic.json_schema",
-    "pydantic.functional_validators",
-    "pydantic._internal._generate_schema",
-    "pydantic.plugin._loader",
 )
 """What is imported: the libraries, and what they import only when a model is loaded."""
+
+ENOUGH = "accelerate"
+"""Who waits for a process gets one when this is imported; what comes after it only some models need."""
 
 LINGER_S = 60.0
 """How long it stays when neither a model nor a Ray node that asked is left."""
@@ -88,26 +92,42 @@ class Zygote:
         self._ram = ram.Ram()
         self._touched = 0.0
         self._import_s = 0.0
+        self._left: deque[str] = deque()
         self._ending = False
 
     def prepare(self, modules: Sequence[str]) -> None:
-        """Import what models need."""
-        began = time.monotonic()
-        for name in modules:
-            load(name)
-        gc.collect()
-        gc.freeze()  # so that children do not copy what the collector would touch
-        self._import_s = time.monotonic() - began
-        self._alone_since = time.monotonic()
+        """Import what all models need; the rest is imported when nobody asks for anything."""
+        self._left = deque(modules)
+        while self._left and self._import() != ENOUGH:
+            pass
+        self._settle()
         self._watch(self._listener, self._accept)
+
+    def _import(self) -> str:
+        began = time.monotonic()
+        name = self._left.popleft()
+        load(name)
+        self._import_s += time.monotonic() - began
+        return name
+
+    def _settle(self) -> None:
+        """After imports: what there is now is shared with children, which the collector would undo."""
+        gc.collect()
+        gc.freeze()
+        self._alone_since = time.monotonic()
 
     def serve(self) -> Birth | None:
         """Answer until nobody is left; in a child that was born, return what it is to be."""
         while not self._over():
-            for key, _ in self._selector.select(TOUCH_S):
+            asked = self._selector.select(0 if self._left else TOUCH_S)
+            for key, _ in asked:
                 birth = key.data()
                 if birth is not None:
                     return birth  # type: ignore[no-any-return]
+            if self._left and not asked:
+                self._import()
+                if not self._left:
+                    self._settle()
             if time.monotonic() - self._touched > TOUCH_S:
                 self._ram.touch()
                 self._touched = time.monotonic()
