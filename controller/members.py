@@ -20,7 +20,7 @@ from model_catalog.card import ModelCard
 ASK_S = 10.0
 """How long the keeper may take to tell how the fleet stands."""
 
-REACH_S = 10.0
+REACH_S = 5.0
 """How long it may take until this process knows of a replica that the keeper knows of."""
 
 _AGAIN_S = 0.05

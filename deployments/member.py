@@ -181,6 +181,7 @@ class Waiter:
         member: the expert.
         since: when the wait began.
         deadline: when it ends.
+        patient: until when he lets others pass, and then until devices are looked for anew.
         closed: devices that others may not take before him.
 
     """
@@ -189,4 +190,10 @@ class Waiter:
     member: Member
     since: float
     deadline: float
+    patient: float
     closed: tuple[Device, ...] = ()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether there is no room for him, so that time alone may change what is done."""
+        return self.member.state is State.ASLEEP and not self.closed

@@ -107,7 +107,7 @@ class Residency:
             return [Refuse(model, lease, why)]
         if member.state is State.FAILED:
             member.state = State.ASLEEP
-        waiter = Waiter(lease, member, now, deadline)
+        waiter = Waiter(lease, member, now, deadline, now + PATIENCE_S)
         if member.state is State.WARM and not self._shut(member, None):
             member.hits += 1
             return [self._grant(waiter, now), *self._grown(member, now)]
@@ -134,6 +134,13 @@ class Residency:
             return []
         room = self._room(member, now, least_idle=FRESH_S)
         return [] if room is None else self._wake(member, room, now)
+
+    def moved(self, model: str, places: Sequence[Place], now: float) -> list[Action]:
+        """An expert's replicas are elsewhere than they were, as after a node was lost."""
+        member = self.members.get(model)
+        if member is not None and member.state is State.WARM and places:
+            member.places = tuple(places)
+        return self._pump(now)
 
     def stop(self, model: str, now: float) -> list[Action]:
         """Put an expert to sleep at an operator's word; what it has begun is finished."""
@@ -205,7 +212,7 @@ class Residency:
     def next_tick(self) -> float | None:
         """When ``tick`` has something to do, if nothing else happens before."""
         times = [waiter.deadline for waiter in self._waiters]
-        times += [waiter.since + PATIENCE_S for waiter in self._waiters if not waiter.closed]
+        times += [waiter.patient for waiter in self._waiters if waiter.blocked]
         for member in self.members.values():
             times += [lease.until for lease in member.leases.values()]
             times += [self._leaves_at(member), self._shrinks_at(member)]
@@ -241,8 +248,9 @@ class Residency:
             return []
         if self._grows(member.need):
             return self._wake(member, Room(Place((), self._asked(member.need))), now)
-        if not waiter.closed and now - waiter.since >= PATIENCE_S:
+        if not waiter.closed and now >= waiter.patient:
             waiter.closed = self._soonest(member, now)
+            waiter.patient = now + PATIENCE_S
         return [action for other in self.members.values() for action in self._given_up(other)]
 
     def _given_up(self, member: Member) -> list[Action]:

@@ -300,6 +300,8 @@ class Simulation:
             self.do(self.books.left(self.leaving.pop(which % len(self.leaving)), self.now))
         elif kind == 4:
             self.do(self.books.tick(self.now))
+            soonest = self.books.next_tick()
+            assert soonest is None or soonest > self.now, "a tick leaves nothing that is due"
 
 
 @settings(max_examples=150, deadline=None)
@@ -319,3 +321,18 @@ def test_every_call_is_answered_and_no_gpu_is_overfull(
         if simulation.done == set(simulation.asked) and not simulation.working:
             break
     assert simulation.done == set(simulation.asked)
+
+
+def test_time_alone_is_asked_for_only_where_it_changes_something() -> None:
+    books = fleet(1.0, 1.0, devices=GPUS[:1])
+    books.ask("a", "a1", 0.0, 100.0)
+    assert books.next_tick() == 100.0, "its own waking ends the wait"
+    books.woken("a", (), 1.0, 1.0)
+    books.members["a"].pinned = True
+    books.ask("b", "b1", 2.0, 50.0)
+    seen = []
+    while (at := books.next_tick()) is not None and at < 50.0:
+        seen.append(at)
+        books.tick(at)
+    assert seen == sorted(set(seen)), "it never stands still"
+    assert len(seen) <= 48 / PATIENCE_S + 1
