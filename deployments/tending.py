@@ -1,6 +1,6 @@
 """Tending: what the books of the fleet say is done, and what comes of it is told to them.
 
-Everything here runs on the event loop of the keeper; what blocks is in threads, what takes long is a step apart.
+Everything here runs on the event loop; what blocks is in threads, what takes long is a step apart.
 """
 
 import asyncio
