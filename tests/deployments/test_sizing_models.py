@@ -1,6 +1,6 @@
 """What is found out of models before they are loaded, against the same models loaded and at work."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,7 +155,25 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+DAILY = {
+    "text-classifier",
+    "text-bart",
+    "text-llama",
+    "vision-detr",
+    "audio-whisper",
+    "audio-spectrograms",
+    "diffusion-stable",
+    "diffusion-controlnet",
+}
+"""One of each kind; the others are tried by ``make soak``."""
+
+
+def _params() -> Iterator[Any]:
+    for case in CASES:
+        yield pytest.param(case, id=str(case), marks=() if str(case) in DAILY else pytest.mark.soak)
+
+
+@pytest.mark.parametrize("case", _params())
 def test_estimates_are_within_a_tenth_of_loaded_models(case: Case) -> None:
     weights, work = case.estimate()
     loaded, held = case.measured()
