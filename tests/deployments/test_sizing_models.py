@@ -173,7 +173,7 @@ def _params() -> Iterator[Any]:
         yield pytest.param(case, id=str(case), marks=() if str(case) in DAILY else pytest.mark.soak)
 
 
-@pytest.mark.parametrize("case", _params())
+@pytest.mark.parametrize("case", list(_params()))
 def test_estimates_are_within_a_tenth_of_loaded_models(case: Case) -> None:
     weights, work = case.estimate()
     loaded, held = case.measured()
