@@ -55,6 +55,7 @@ bench: $(READY) ## Measure against a bare Ray Serve chain, other schedules, and 
 	$(BIN)/python -m benchmarks.chain
 	$(BIN)/python -m benchmarks.brain
 	$(BIN)/python -m benchmarks.batching
+	$(BIN)/python -m benchmarks.waking
 
 .PHONY: wheel
 wheel: $(READY) ## Build the wheel that a cluster's nodes install.
