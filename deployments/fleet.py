@@ -54,6 +54,10 @@ HEALTH_PERIOD_S = 1.0
 """How often Serve asks a replica whether it is well; a dead one is replaced within about twice that."""
 
 
+_EXPERT = serve.deployment(Expert)
+"""Made once: to make one changes cloudpickle's registry for a moment, and Serve's own threads do so too."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExpertStatus:
     """One expert application as Serve sees it: RUNNING, DEPLOYING, UNHEALTHY and so on."""
@@ -123,8 +127,7 @@ def expert_app(
     if reason is not None:
         raise FleetError(f"{card.id} cannot be deployed: {reason}.")
     ongoing = max(2, 2 * card.batch_size)  # the next batch is decoded while one runs
-    deployment = serve.deployment(
-        Expert,
+    deployment = _EXPERT.options(
         name=deployment_name(card),
         max_ongoing_requests=ongoing,
         max_queued_requests=card.max_queued,

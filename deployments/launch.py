@@ -4,7 +4,6 @@ Serve has no public call for the state of one application or for its number of r
 what of its inside is used for that (Ray 2.60) is used here alone. All of it blocks: call it in a thread.
 """
 
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,9 +27,6 @@ ENDED_S = 90.0
 
 _PAUSE_S = 0.05
 
-_BUILDING = threading.Lock()
-"""Serve's deployments are built one after the other: building changes cloudpickle's registry for a moment."""
-
 
 def start(card: ModelCard, limits: Limits | None, token: SecretStr | None, memory: int = 0) -> None:
     """Have an expert's application started; returns before it is ready.
@@ -45,13 +41,9 @@ def start(card: ModelCard, limits: Limits | None, token: SecretStr | None, memor
         FleetError: this machine cannot run it.
 
     """
-    with _BUILDING:
-        app = fleet.expert_app(card, limits, token, memory=memory, tries=1)
-        name = fleet.app_name(card)
-        target = serve.RunTarget(app, name=name, route_prefix=None, external_scaler_enabled=True)
-        serve.run_many(
-            [target], wait_for_ingress_deployment_creation=True, wait_for_applications_running=False
-        )
+    app = fleet.expert_app(card, limits, token, memory=memory, tries=1)
+    target = serve.RunTarget(app, name=fleet.app_name(card), route_prefix=None, external_scaler_enabled=True)
+    serve.run_many([target], wait_for_ingress_deployment_creation=True, wait_for_applications_running=False)
 
 
 def state(card: ModelCard) -> ApplicationStatusOverview:
