@@ -102,7 +102,7 @@ class Load:
 
         async def call(number: int) -> None:
             card = cards[number]
-            async with members.lease(card, time.time() + 300):
+            async with members.lease(card, time.time() + 300, time.time() + 300):
                 await members.handle(card).remote(Call("bench", card.tasks[0], 0, {"text": "x"}))
 
         return await _driven(load, call)

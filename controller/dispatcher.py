@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from ray.serve.exceptions import RequestCancelledError
 
@@ -146,7 +147,7 @@ class Dispatcher:
                 return self._end(node, Status.SKIPPED, error=why)
             card, node.began = candidates[0], time.time()
             try:
-                account = await self._attempt(node, card)
+                account = await self._attempt(node, card, last=len(candidates) == 1)
             except _Stale:
                 continue
             except Exception as error:
@@ -197,34 +198,35 @@ class Dispatcher:
             upstream.remade = called = True
             await self._remake(upstream)
             card = self._selector.catalog.get(upstream.attempts[-1].model)
-            await self._leases.keep(card)
-            self._remade.append(self._call(upstream, card))
+            self._remade.append(await self._leases.kept(card, partial(self._call, upstream, card)))
         return called
 
     def _chosen(self, node: Node, card: ModelCard, reason: str | None = None) -> None:
         if node.selection is not None:
             self._emit(TaskChosen(run=self._run, id=node.task.id, choice=node.selection.choice(card, reason)))
 
-    async def _attempt(self, node: Node, card: ModelCard) -> Account:
+    async def _attempt(self, node: Node, card: ModelCard, *, last: bool) -> Account:
         """One call on one expert, from its dispatch to its account.
 
         Raises:
             _Stale: an input was replaced or failed; the call counts for nothing.
             DeadlineError: it took too long.
+            BusyError: there is no room for it.
             Exception: whatever the expert raised.
 
         """
-        async with self._leases.held(node.task.id, card, lambda: self._inputs(node)):
+        if self._experts.sleeps(card):
+            await self._ready(self._versions(node))
+        async with self._leases.held(node.task.id, card, last):
             return await self._called(node, card)
 
-    def _inputs(self, node: Node) -> list[Response]:
-        """The latest responses of the tasks that one needs."""
-        upstream = (self._nodes[task_id].response for task_id in node.task.dep)
-        return [response for response in upstream if response is not None]
+    def _versions(self, node: Node) -> dict[int, int]:
+        """Which calls of the tasks that one needs it would use now."""
+        return {task_id: self._nodes[task_id].version for task_id in node.task.dep}
 
     async def _called(self, node: Node, card: ModelCard) -> Account:
         """See ``_attempt``."""
-        used = {task_id: self._nodes[task_id].version for task_id in node.task.dep}
+        used = self._versions(node)
         response = self._call(node, card)
         held = [response]
         waiter = asyncio.ensure_future(self._account(response, node.task.type.small, held))

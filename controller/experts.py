@@ -122,9 +122,9 @@ class ServeExperts:
         """See ``controller.handles.Experts``."""
         return self.members.has(card.id)
 
-    def lease(self, card: ModelCard, until: float) -> AbstractAsyncContextManager[None]:
+    def lease(self, card: ModelCard, wait: float, until: float) -> AbstractAsyncContextManager[None]:
         """See ``controller.handles.Experts``."""
-        return self.members.lease(card, until)
+        return self.members.lease(card, wait, until)
 
     def infer(self, card: ModelCard, call: Call, upstream: Sequence[Response]) -> Response:
         """See ``controller.handles.Experts``."""

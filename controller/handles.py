@@ -75,12 +75,13 @@ class Experts(Protocol):
         """Whether an expert holds no replica while it is idle, so that a call of it needs a lease."""
         ...
 
-    def lease(self, card: ModelCard, until: float) -> AbstractAsyncContextManager[None]:
+    def lease(self, card: ModelCard, wait: float, until: float) -> AbstractAsyncContextManager[None]:
         """The time of a call to an expert that sleeps: it is woken, and stays awake meanwhile.
 
         Args:
             card: the expert's card.
-            until: when the call has ended at the latest, in seconds since the epoch.
+            wait: until when room for it is waited for, in seconds since the epoch.
+            until: when the call has ended at the latest.
 
         Raises:
             BusyError: there is no room for it in time.

@@ -1,22 +1,23 @@
 """Leases: an expert that sleeps while it is idle is woken for a call, and stays awake until that has ended.
 
-A call of such an expert is made when its inputs are there: an expert that waited for them awake would keep
-its room from the very task that makes them. What waits is the call alone; inputs stay where they were made.
+A call of such an expert is made when the tasks it needs have ended well: an expert that waited for its inputs
+awake would keep its room from the very task that makes them. What waits is the call alone; inputs stay where
+they were made.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
-from controller.errors import DeadlineError
 from controller.events import Event, TaskWaking
 from controller.handles import Experts, Response
 from controller.selector import Selector
 from model_catalog.card import ModelCard
 
-Upstream = Callable[[], Sequence[Response]]
-"""The responses that a call needs, as they are now: one may be replaced while others are waited for."""
+LAST_S = 1.0
+"""How long before its run's end a call that waits for room is told that there is none."""
 
 
 class Leases:
@@ -30,7 +31,7 @@ class Leases:
         self._selector = selector
         self._emit = emit
         self._deadline = deadline
-        self._kept = AsyncExitStack()
+        self._kept: set[asyncio.Task[None]] = set()
 
     def expect(self, card: ModelCard) -> None:
         """Tell that an expert will be called once its inputs are there; it may wake meanwhile."""
@@ -38,11 +39,15 @@ class Leases:
             self._experts.wake(card)
 
     @asynccontextmanager
-    async def held(self, task: int, card: ModelCard, upstream: Upstream) -> AsyncIterator[None]:
+    async def held(self, task: int, card: ModelCard, last: bool) -> AsyncIterator[None]:
         """The time of one call: an expert that sleeps is awake meanwhile; others need no lease.
 
+        Args:
+            task: the task's id.
+            card: the expert's card.
+            last: whether no other expert could run it; else half of the time that is left is for the next.
+
         Raises:
-            DeadlineError: the run is over before the inputs are there.
             BusyError: there is no room for the expert in time.
             FleetError: it cannot be woken.
 
@@ -50,29 +55,39 @@ class Leases:
         if not self._experts.sleeps(card):
             yield
             return
-        await self._arrived(upstream)
         seconds = self._selector.fleet.cold.get(card.id)
         if seconds is not None:
             self._emit(TaskWaking(run=self._run, id=task, model=card.id, seconds=round(seconds, 1)))
-        async with self._experts.lease(card, self._deadline):
+        left = self._deadline - time.time()
+        wait = left - min(LAST_S, left / 2) if last else left / 2
+        async with self._experts.lease(card, time.time() + wait, self._deadline):
             yield
 
-    async def keep(self, card: ModelCard) -> None:
-        """Hold an expert awake until ``end``, for a call that nobody waits for directly."""
-        if self._experts.sleeps(card):
-            await self._kept.enter_async_context(self._experts.lease(card, self._deadline))
+    async def kept(self, card: ModelCard, call: Callable[[], Response]) -> Response:
+        """Make a call that nobody waits for directly; its expert is held awake until there is an answer."""
+        if not self._experts.sleeps(card):
+            return call()
+        called: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        keeping = asyncio.create_task(self._keep(card, call, called))
+        self._kept.add(keeping)
+        keeping.add_done_callback(self._kept.discard)
+        first: list[asyncio.Future[Any]] = [keeping, called]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not called.done():
+            keeping.result()  # it could not be woken
+        return called.result()
+
+    async def _keep(
+        self, card: ModelCard, call: Callable[[], Response], called: "asyncio.Future[Response]"
+    ) -> None:
+        async with self._experts.lease(card, self._deadline, self._deadline):
+            response = call()
+            called.set_result(response)
+            await response.arrived()
 
     async def end(self) -> None:
-        """Give back what ``keep`` holds."""
-        await self._kept.aclose()
-
-    async def _arrived(self, upstream: Upstream) -> None:
-        """Wait until what a call needs exists, be it an error: nothing of it is brought here."""
-        try:
-            async with asyncio.timeout(max(0.0, self._deadline - time.time())):
-                waited: set[int] = set()
-                while waiting := [one for one in upstream() if id(one) not in waited]:
-                    await asyncio.gather(*(one.arrived() for one in waiting))
-                    waited.update(map(id, waiting))
-        except TimeoutError:
-            raise DeadlineError("The run's time was over before this task's inputs were there.") from None
+        """Give back what is held."""
+        kept = list(self._kept)
+        for keeping in kept:
+            keeping.cancel()
+        await asyncio.gather(*kept, return_exceptions=True)

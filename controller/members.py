@@ -83,11 +83,11 @@ class Members:
             self._aside(self._keeper.expect.remote(model))
 
     @asynccontextmanager
-    async def lease(self, card: ModelCard, until: float) -> AsyncIterator[None]:
+    async def lease(self, card: ModelCard, wait: float, until: float) -> AsyncIterator[None]:
         """See ``controller.handles.Experts``."""
         keeper = await self.keeper()
         lease = secrets.token_hex(8)
-        asked = ServeResponse(keeper.lease.remote(card.id, lease, until))
+        asked = ServeResponse(keeper.lease.remote(card.id, lease, wait, until))
         try:
             epoch: int = await asked
             await self._reach(card, epoch)

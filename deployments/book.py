@@ -23,6 +23,7 @@ class Book(BaseModel):
         added: cards of experts that came while it ran, by model.
         removed: models of the settings that were taken out while it ran.
         pinned: models that never sleep.
+        awake: the cards of those that were awake, which may run on when the keeper starts anew.
         measured: the memory of GPUs that replicas measured, by model.
         ram: bytes of a node's memory that replicas on the CPU took, with a margin, by model.
         facts: what repositories tell of a model's memory, by model and revision.
@@ -35,6 +36,7 @@ class Book(BaseModel):
     added: dict[str, ModelCard] = {}
     removed: set[str] = set()
     pinned: set[str] = set()
+    awake: dict[str, ModelCard] = {}
     measured: dict[str, Measured] = {}
     ram: dict[str, int] = {}
     facts: dict[str, Facts] = {}

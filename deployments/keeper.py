@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -26,6 +27,10 @@ from deployments.waking import WAKE_S
 from model_catalog.card import ModelCard
 
 logger = logging.getLogger("ray.serve")
+
+
+LIFELESS_S = 60.0
+"""How long an expert may be without a replica before it counts as failed."""
 
 
 class Keeper(Tending):
@@ -58,19 +63,21 @@ class Keeper(Tending):
         await self._look()
         await self._recover()
         self._prepare(*self._cards.values())
+        self._wake_pinned()
 
     # Calls ---------------------------------------------------------------------------------------------
 
-    async def lease(self, model: str, lease: str, until: float) -> int:
+    async def lease(self, model: str, lease: str, wait: float, until: float) -> int:
         """Wait until an expert is awake, and keep it so until ``release``, or ``until`` at the latest.
 
         Args:
             model: its model's id.
             lease: a fresh name for the lease.
-            until: seconds since the epoch.
+            wait: until when to wait for room, in seconds since the epoch.
+            until: when the lease ends by itself, likewise.
 
         Returns:
-            How often it was woken so far: a new number means a new application.
+            A number of its present application: a new one means a new application.
 
         Raises:
             BusyError: there will be no room for it in time.
@@ -79,7 +86,7 @@ class Keeper(Tending):
         """
         granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._granted[lease] = granted
-        self._do(self._books.ask(model, lease, time.time(), until))
+        self._do(self._books.ask(model, lease, time.time(), wait, until))
         try:
             return await granted
         except asyncio.CancelledError:
@@ -104,7 +111,12 @@ class Keeper(Tending):
         self._doubted.add(model)
         try:
             await self._look()
-            why = await asyncio.to_thread(launch.trouble, self._cards[model])
+            card = self._cards[model]
+            why = await asyncio.to_thread(launch.trouble, card)
+            if why is None and await asyncio.to_thread(launch.lifeless, card):
+                await asyncio.sleep(LIFELESS_S)  # Serve replaces what has died
+                if await asyncio.to_thread(launch.lifeless, card):
+                    why = "it has no replica, and Serve brings none up"
         finally:
             self._doubted.discard(model)
         if why is not None and member.state is State.WARM:
@@ -166,13 +178,13 @@ class Keeper(Tending):
 
         """
         self._known(model)
-        lease = secrets.token_hex(8)
-        await self.lease(model, lease, time.time() + WAKE_S)
+        lease, late = secrets.token_hex(8), time.time() + WAKE_S
+        await self.lease(model, lease, late, late)
         await self.release(lease)
         return self._standing(model)
 
     async def pin(self, model: str, pinned: bool = True) -> Standing:
-        """Keep an expert awake for ever once it is, or no more.
+        """Wake an expert and keep it awake for ever, or no more.
 
         Raises:
             NoMemberError: it is not of the fleet.
@@ -182,14 +194,25 @@ class Keeper(Tending):
         (self._book.pinned.add if pinned else self._book.pinned.discard)(model)
         await self._save()
         self._after()
+        self._wake_pinned()
         return self._standing(model)
+
+    def _wake_pinned(self) -> None:
+        """Have those awake that are to be for ever."""
+        for model, member in self._books.members.items():
+            if member.pinned and member.state is State.ASLEEP:
+                self._later(self._awaken(model))
+
+    async def _awaken(self, model: str) -> None:
+        with suppress(FleetError):  # it says itself why it cannot be
+            await self.wake(model)
 
     async def standings(self) -> list[Standing]:
         """How every expert of the fleet is."""
-        return [self._standing(model) for model in self._books.members]
+        return self._present()
 
     def _known(self, model: str) -> Member:
         member = self._books.members.get(model)
-        if member is None:
+        if member is None or member.removed:
             raise NoMemberError(f"{model} is not of the fleet; hugginggpt ps shows what is.")
         return member

@@ -4,7 +4,6 @@ Serve has no public call for the state of one application or for its number of r
 what of its inside is used for that (Ray 2.60) is used here alone. All of it blocks: call it in a thread.
 """
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -14,18 +13,13 @@ from ray import serve
 from ray.serve._private.common import DeploymentID
 from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from ray.serve.context import _get_global_client
-from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview
+from ray.serve.schema import ApplicationStatus
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from deployments import fleet
 from deployments.media import Limits
 from deployments.rooms import Device
 from model_catalog.card import ModelCard
-
-ENDED_S = 90.0
-"""How long an application may take to end: its replicas finish what they have begun."""
-
-_PAUSE_S = 0.05
 
 
 def start(card: ModelCard, limits: Limits | None, token: SecretStr | None, memory: int = 0) -> None:
@@ -46,21 +40,18 @@ def start(card: ModelCard, limits: Limits | None, token: SecretStr | None, memor
     serve.run_many([target], wait_for_ingress_deployment_creation=True, wait_for_applications_running=False)
 
 
-def state(card: ModelCard) -> ApplicationStatusOverview:
-    """How an expert's application is; NOT_STARTED where there is none."""
-    name = fleet.app_name(card)
-    client = _get_global_client()
-    told: ApplicationStatusOverview = client.get_serve_status(name).app_status
-    return told
-
-
 def trouble(card: ModelCard) -> str | None:
-    """Why an expert's application will not become ready; None as long as it may."""
+    """Why an expert's application will never be ready; None as long as it may, or Serve mends it."""
     app = serve.status().applications.get(fleet.app_name(card))
     if app is None:
         return "its application is gone"
-    failed = app.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY)
-    return fleet.explained(app) if failed else None
+    return fleet.explained(app) if app.status == ApplicationStatus.DEPLOY_FAILED else None
+
+
+def lifeless(card: ModelCard) -> bool:
+    """Whether an expert has no replica now, though it has been ready before."""
+    status = fleet.status().get(fleet.app_name(card))
+    return status is not None and not status.replicas
 
 
 def resize(card: ModelCard, replicas: int) -> None:
@@ -70,18 +61,15 @@ def resize(card: ModelCard, replicas: int) -> None:
     ray.get(controller.update_deployment_replicas.remote(name, replicas), timeout=30)
 
 
-def end(card: ModelCard) -> bool:
-    """End an expert's application, and wait until it is gone; False where it is not within its time."""
-    name = fleet.app_name(card)
+def delete(name: str) -> None:
+    """Have an application ended; returns before its replicas have finished."""
     serve.delete(name, _blocking=False)
-    until = time.monotonic() + ENDED_S
-    pause = _PAUSE_S
-    while time.monotonic() < until:  # Serve has no event for this
-        if state(card).status == ApplicationStatus.NOT_STARTED:
-            return True
-        time.sleep(pause)
-        pause = min(2 * pause, 1.0)
-    return False
+
+
+def gone(name: str) -> bool:
+    """Whether nothing is left of an application."""
+    client = _get_global_client()
+    return bool(client.get_serve_status(name).app_status.status == ApplicationStatus.NOT_STARTED)
 
 
 def devices() -> list[Device]:

@@ -47,10 +47,13 @@ class Member:
         places: what its replicas take, or will; empty while it is asleep.
         leases: the leases it holds.
         resizing: replicas are being added or taken away.
+        closing: it takes no more calls, and leaves when those it has have ended.
+        removed: it is no more of the fleet once it has left.
         used: when it was last used, or expected to be.
         since: when it came into its state.
         wake_s: what waking it takes, by its last times.
         call_s: what a call of it takes, by its last times.
+        epoch: a number of its present application; another one means another application.
         wakes: how often it was woken.
         hits: how often a call found it warm.
         evictions: how often it left.
@@ -69,10 +72,13 @@ class Member:
     places: tuple[Place, ...] = ()
     leases: dict[str, Lease] = field(default_factory=dict)
     resizing: bool = False
+    closing: bool = False
+    removed: bool = False
     used: float = 0.0
     since: float = 0.0
     wake_s: float = GUESS_S
     call_s: float = 1.0
+    epoch: int = 0
     wakes: int = 0
     hits: int = 0
     evictions: int = 0
@@ -82,14 +88,16 @@ class Member:
 
     @property
     def unplaced(self) -> bool:
-        """Whether it waits in Ray for a node that has not come yet."""
-        return self.state is State.WAKING and not any(place.devices for place in self.places)
+        """Whether its replica waits in Ray for room that is not there yet."""
+        waits = self.state is State.WAKING and bool(self.places)
+        return waits and not any(place.devices for place in self.places)
 
     @property
     def crowded(self) -> bool:
         """Whether its calls wait for each other, and one more replica would help."""
         full = len(self.leases) > self.capacity * len(self.places)
-        return self.state is State.WARM and full and not self.resizing and len(self.places) < self.most
+        steady = self.state is State.WARM and not self.resizing and not self.closing
+        return steady and full and 0 < len(self.places) < self.most
 
     @property
     def roomy(self) -> bool:
@@ -180,8 +188,9 @@ class Waiter:
         lease: the lease that is to be given.
         member: the expert.
         since: when the wait began.
-        deadline: when it ends.
+        deadline: when the wait ends.
         patient: until when he lets others pass, and then until devices are looked for anew.
+        until: when his call has ended at the latest.
         closed: devices that others may not take before him.
 
     """
@@ -191,6 +200,7 @@ class Waiter:
     since: float
     deadline: float
     patient: float
+    until: float
     closed: tuple[Device, ...] = ()
 
     @property

@@ -59,6 +59,7 @@ def admit(cards: Sequence[ModelCard]) -> None:
         keeper: DeploymentHandle = serve.get_app_handle(fleet.KEEPER)
     except Exception:
         raise FleetError("The product is not installed on this cluster; run hugginggpt deploy.") from None
+    before = members()
     for card in cards:
         keeper.add.remote(card).result()
     failed = []
@@ -67,7 +68,8 @@ def admit(cards: Sequence[ModelCard]) -> None:
             waking.result()
         except FleetError as error:
             failed.append(error.message)
-            keeper.remove.remote(card.id).result()
+            if card.id not in before:
+                keeper.remove.remote(card.id).result()
     if failed:
         raise FleetError(f"Not every expert became ready: {' '.join(failed)}")
 

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from deployments import fleet
 from deployments.standing import Standing
 
+TOGETHER_S = 0.05
+"""For how long news are gathered."""
+
 
 class News:
     """Tells what has changed since it was last told; many changes at once are told together."""
@@ -34,6 +37,7 @@ class News:
 
     async def _tell(self) -> None:
         while True:
+            await asyncio.sleep(TOGETHER_S)
             there = self._standings()
             gone = self._gone - {standing.card.id for standing in there}
             changed = [one for one in there if self._told.get(one.card.id) != one.lasting()]

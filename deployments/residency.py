@@ -8,8 +8,9 @@ order they came, except that one may pass another for whom there is no room yet;
 devices that he needs are closed to all who come later, so that he waits no longer than those at work there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+from deployments.books import NEVER, STALE_S, Books
 from deployments.member import (
     Action,
     Grant,
@@ -22,16 +23,13 @@ from deployments.member import (
     Waiter,
     Wake,
 )
-from deployments.rooms import Device, Need, Place, Room, Tenant, find, fits
+from deployments.rooms import Device, Place, Room, fits
 
 PATIENCE_S = 3.0
 """How long who waits lets others pass; then devices are closed for him."""
 
 FRESH_S = 5.0
 """For how long after its last use an expert is not put out for one that is only expected to be used."""
-
-STALE_S = 30.0
-"""From when on an idle expert leaves for another's second replica; for as long a spare replica stays."""
 
 RETRY_S = 30.0
 """How long an expert that could not be woken is left alone; twice as long each further time."""
@@ -41,29 +39,9 @@ LONGEST_RETRY_S = 600.0
 WEIGHT = 0.3
 """How much the latest of several measurements counts."""
 
-_NEVER = float("inf")
 
-
-class Residency:
+class Residency(Books):
     """The books of a fleet. What is told to it gives what is to be done about it."""
-
-    def __init__(
-        self, devices: Sequence[Device] = (), *, growable: bool = False, idle_s: float = 0.0
-    ) -> None:
-        """Begin with an empty fleet.
-
-        Args:
-            devices: the GPUs and nodes there are.
-            growable: whether nodes may come when they are asked for.
-            idle_s: after how long without use an expert leaves by itself; 0 for never.
-
-        """
-        self.devices = tuple(devices)
-        self.growable = growable
-        self.idle_s = idle_s
-        self.members: dict[str, Member] = {}
-        self._waiters: list[Waiter] = []
-        self._owners: dict[str, Member] = {}
 
     # What there is -------------------------------------------------------------------------------------
 
@@ -72,6 +50,7 @@ class Residency:
         known = self.members.setdefault(member.model, member)
         known.need, known.capacity, known.most = member.need, member.capacity, member.most
         known.pinned = known.pinned or member.pinned
+        known.removed = False
         if known.state is State.FAILED:
             known.state, known.failures, known.retry_at = State.ASLEEP, 0, 0.0
         return known
@@ -97,18 +76,20 @@ class Residency:
 
     # What is asked -------------------------------------------------------------------------------------
 
-    def ask(self, model: str, lease: str, now: float, deadline: float) -> list[Action]:
-        """Somebody wants to call an expert, waits for it until ``deadline``, and is done by then."""
+    def ask(
+        self, model: str, lease: str, now: float, deadline: float, until: float | None = None
+    ) -> list[Action]:
+        """Somebody wants to call an expert, waits for it until ``deadline``, and has ended by ``until``."""
         member = self.members.get(model)
-        if member is None:
+        if member is None or member.removed:
             return [Refuse(model, lease, "it is not of the fleet")]
         member.used = max(member.used, now)
         if (why := self.obstacle(model, now)) is not None:
             return [Refuse(model, lease, why)]
         if member.state is State.FAILED:
             member.state = State.ASLEEP
-        waiter = Waiter(lease, member, now, deadline, now + PATIENCE_S)
-        if member.state is State.WARM and not self._shut(member, None):
+        waiter = Waiter(lease, member, now, deadline, now + PATIENCE_S, deadline if until is None else until)
+        if self._open(member, None):
             member.hits += 1
             return [self._grant(waiter, now), *self._grown(member, now)]
         self._waiters.append(waiter)
@@ -122,6 +103,8 @@ class Residency:
             held = now - member.leases.pop(lease).since
             member.call_s += WEIGHT * (held - member.call_s)
             member.used = max(member.used, now)
+            if member.closing and not member.leases and member.state is State.WARM:
+                return [*self._leave(member), *self._pump(now)]
         return self._pump(now)
 
     def expect(self, model: str, now: float) -> list[Action]:
@@ -143,17 +126,24 @@ class Residency:
         return self._pump(now)
 
     def stop(self, model: str, now: float) -> list[Action]:
-        """Put an expert to sleep at an operator's word; what it has begun is finished."""
+        """Put an expert to sleep at an operator's word, when what it has begun is finished."""
         member = self.members[model]
         if member.state not in (State.WARM, State.WAKING):
+            return []
+        if member.leases:
+            member.closing = True
             return []
         return [*self._leave(member), *self._pump(now)]
 
     def remove(self, model: str, now: float) -> list[Action]:
-        """Take an expert out of the fleet; who waits for it is refused."""
+        """Take an expert out of the fleet, when what it has begun is finished; who waits is refused."""
+        member = self.members[model]
+        member.removed = True
+        refused = self._refused(member, "it was removed from the fleet")
         left = self.stop(model, now)
-        gone = self.members.pop(model)
-        return [*left, *self._refused(gone, "it was removed from the fleet"), *self._pump(now)]
+        if member.state in (State.ASLEEP, State.FAILED):
+            del self.members[model]
+        return [*refused, *left, *self._pump(now)]
 
     # What has happened ---------------------------------------------------------------------------------
 
@@ -165,6 +155,7 @@ class Residency:
         member.state, member.since, member.failures, member.reason = State.WARM, now, 0, ""
         member.wake_s = member.wake_s + WEIGHT * (wake_s - member.wake_s) if member.wakes else wake_s
         member.wakes += 1
+        member.epoch = max(member.epoch + 1, int(1000 * now))
         member.used = max(member.used, now)
         member.places = tuple(places) or member.places
         return self._pump(now)
@@ -175,7 +166,7 @@ class Residency:
         if member is None or not member.resizing:
             return []
         member.resizing, member.since = False, now
-        member.places = tuple(places) or member.places[:1]
+        member.places = tuple(places) or member.places
         return self._pump(now)
 
     def failed(self, model: str, reason: str, now: float) -> list[Action]:
@@ -184,6 +175,9 @@ class Residency:
         if member is None:
             return []
         member.state, member.places, member.resizing, member.reason = State.FAILED, (), False, reason
+        member.closing = False
+        if member.removed:
+            del self.members[model]
         member.retry_at = now + min(RETRY_S * 2**member.failures, LONGEST_RETRY_S)
         member.failures += 1
         return [*self._refused(member, f"it could not be woken: {reason}"), *self._pump(now)]
@@ -193,6 +187,8 @@ class Residency:
         member = self.members.get(model)
         if member is not None and member.state is State.LEAVING:
             member.state, member.since = State.ASLEEP, now
+        if member is not None and member.removed:
+            del self.members[model]
         return self._pump(now)
 
     def tick(self, now: float) -> list[Action]:
@@ -203,7 +199,7 @@ class Residency:
         for member in self.members.values():
             for lease in [name for name, lease in member.leases.items() if lease.until <= now]:
                 del member.leases[lease], self._owners[lease]
-            if self._leaves_at(member) <= now:
+            if self._leaves_at(member) <= now or (member.closing and member.idle()):
                 actions += self._leave(member)
             elif self._shrinks_at(member) <= now:
                 actions += self._resize(member, len(member.places) - 1)
@@ -216,13 +212,13 @@ class Residency:
         for member in self.members.values():
             times += [lease.until for lease in member.leases.values()]
             times += [self._leaves_at(member), self._shrinks_at(member)]
-        soonest = min(times, default=_NEVER)
-        return None if soonest == _NEVER else soonest
+        soonest = min(times, default=NEVER)
+        return None if soonest == NEVER else soonest
 
     def leaves_at(self, model: str) -> float | None:
         """When an expert leaves by itself if nobody uses it; None where it does not."""
         at = self._leaves_at(self.members[model])
-        return None if at == _NEVER else at
+        return None if at == NEVER else at
 
     # Who waits -----------------------------------------------------------------------------------------
 
@@ -230,11 +226,15 @@ class Residency:
         """Serve those who wait, in their order, as far as can be."""
         actions: list[Action] = []
         for waiter in list(self._waiters):  # first those whose expert is there, so that it does not leave now
-            if waiter.member.state is State.WARM and not self._shut(waiter.member, waiter):
+            if self._open(waiter.member, waiter):
                 self._waiters.remove(waiter)
                 actions.append(self._grant(waiter, now))
+        self._displace()
+        for member in self.members.values():  # Ray has their replicas, and starts them where there is room
+            if member.unplaced and (room := self._room(member, now)) is not None:
+                actions += self._wake(member, room, now)
         for waiter in list(self._waiters):
-            if waiter.member.state is State.ASLEEP or waiter.member.unplaced:
+            if waiter.member.state is State.ASLEEP:
                 actions += self._served(waiter, now)
         return actions
 
@@ -244,13 +244,14 @@ class Residency:
         room = self._room(member, now, waiter=waiter)
         if room is not None:
             return self._wake(member, room, now)
-        if member.unplaced:
-            return []
         if self._grows(member.need):
             return self._wake(member, Room(Place((), self._asked(member.need))), now)
         if not waiter.closed and now >= waiter.patient:
             waiter.closed = self._soonest(member, now)
             waiter.patient = now + PATIENCE_S
+            if (refusal := self._hopeless(waiter, now)) is not None:
+                self._waiters.remove(waiter)
+                return [refusal]
         return [action for other in self.members.values() for action in self._given_up(other)]
 
     def _given_up(self, member: Member) -> list[Action]:
@@ -259,7 +260,7 @@ class Residency:
 
     def _grant(self, waiter: Waiter, now: float) -> Grant:
         member = waiter.member
-        member.leases[waiter.lease] = Lease(now, waiter.deadline)
+        member.leases[waiter.lease] = Lease(now, waiter.until)
         member.used = max(member.used, now)
         self._owners[waiter.lease] = member
         return Grant(member.model, waiter.lease)
@@ -269,52 +270,14 @@ class Residency:
         self._waiters = [waiter for waiter in self._waiters if waiter.member is not member]
         return [Refuse(member.model, waiter.lease, reason) for waiter in waiting]
 
-    def _shut(self, member: Member, waiter: Waiter | None) -> bool:
-        """Whether somebody who came before has closed a device under an expert."""
-        devices = {device for place in member.places for device in place.devices}
-        return any(self._reserved(device, waiter) for device in devices)
-
-    def _reserved(self, device: Device, waiter: Waiter | None) -> bool:
-        for other in self._waiters:
-            if other is waiter:  # who comes later closes nothing to him
-                return False
-            if device in other.closed:
-                return True
-        return False
-
-    # Rooms ---------------------------------------------------------------------------------------------
-
-    def _room(
-        self, member: Member, now: float, *, waiter: Waiter | None = None, least_idle: float = 0.0
-    ) -> Room | None:
-        """The best room for one more replica, made of what is free and of experts idle for that long."""
-        devices = [device for device in self.devices if not self._reserved(device, waiter)]
-        if self._grows(member.need):  # the first GPU may be still to come
-            devices = [device for device in devices if device.gpu is not None]
-        tenants = [
-            Tenant(
-                other.model,
-                place,
-                other.worth(now) if other.idle() and now - other.used >= least_idle else None,
-            )
-            for other, place in self._placed()
-            if other is not member or member.state is State.WARM
-        ]
-        return find(member.need, devices, tenants)
-
-    def _placed(self) -> Iterator[tuple[Member, Place]]:
-        for member in self.members.values():
-            for place in member.places:
-                yield member, place
-
     def _wake(self, member: Member, room: Room, now: float) -> list[Action]:
         """Take a room; those who are in it leave."""
         actions = [action for name in room.victims for action in self._leave(self.members[name])]
-        unplaced, member.places = member.unplaced, (room.place,)
+        waking, member.places = member.state is State.WAKING, (room.place,)
         for waiter in self._waiters:
             if waiter.member is member:
                 waiter.closed = ()
-        if unplaced:  # Ray has its replica already, and starts it where there is room now
+        if waking:
             return actions
         member.state, member.since = State.WAKING, now
         return [*actions, Wake(member.model, room.place)]
@@ -323,13 +286,16 @@ class Residency:
         """Its places count as free at once: Ray starts the next replica there when the last one has ended."""
         member.evictions += member.state is State.WARM
         member.state, member.places, member.resizing = State.LEAVING, (), False
+        member.closing = False
         return [Sleep(member.model)]
 
     def _grown(self, member: Member, now: float) -> list[Action]:
         """One more replica for an expert whose calls wait for each other, where nobody needs the room."""
         if not member.crowded or self._waiters:
             return []
-        room = self._room(member, now, least_idle=STALE_S)
+        here = member.places[0].devices[:1]
+        alike = [one for one in self.devices if one.gpu is None or not here or one.like(here[0])]
+        room = self._room(member, now, least_idle=STALE_S, among=alike)
         if room is None:
             return []
         left = [action for name in room.victims for action in self._leave(self.members[name])]
@@ -339,55 +305,3 @@ class Residency:
     def _resize(self, member: Member, replicas: int) -> list[Action]:
         member.resizing = True
         return [Resize(member.model, replicas)]
-
-    def _soonest(self, member: Member, now: float) -> tuple[Device, ...]:
-        """The devices where room will be soonest, if those at work there end as they usually do."""
-        tenants = [
-            Tenant(
-                other.model,
-                place,
-                None if other.pinned or other.state is State.WAKING else other.left_s(now) + 1e-3,
-            )
-            for other, place in self._placed()
-        ]
-        devices = [device for device in self.devices if not self._reserved(device, None)]
-        room = find(member.need, devices, tenants)
-        return room.place.devices if room is not None else ()
-
-    # Words and times -----------------------------------------------------------------------------------
-
-    def _busy(self, waiter: Waiter, now: float) -> Refuse:
-        member = waiter.member
-        busy = [other.left_s(now) for other in self.members.values() if other.places and other is not member]
-        wait = min(busy, default=0.0) + member.wake_s
-        what = "every GPU that is large enough for it" if member.need.on_gpu(self.devices) else "all memory"
-        reason = f"{what} is at work; it can be there in about {wait:.0f} s"
-        if member.state is State.WAKING:
-            reason = f"it was not awake in time; it usually takes {member.wake_s:.0f} s"
-        return Refuse(member.model, waiter.lease, reason, wait_s=wait)
-
-    def _grows(self, need: Need) -> bool:
-        return self.growable and need.on_gpu([*self.devices, Device("", "0")])
-
-    def _asked(self, need: Need) -> float:
-        """What a replica asks of a node that is still to come: enough of the smallest GPU known."""
-        amounts = [need.amount(device) for device in self.devices if device.gpu is not None]
-        return need.share or max((amount for amount in amounts if amount < _NEVER), default=1.0)
-
-    def _leaves_at(self, member: Member) -> float:
-        return max(member.used, member.since) + self.idle_s if self.idle_s and member.idle() else _NEVER
-
-    def _shrinks_at(self, member: Member) -> float:
-        return max(member.used, member.since) + STALE_S if member.roomy else _NEVER
-
-    def _unfit(self, need: Need) -> str:
-        """Why no device of this cluster has room, even when it is empty."""
-        gpus = [device for device in self.devices if device.gpu is not None]
-        if need.share and not gpus:
-            return "it needs a GPU, and this cluster has none"
-        if need.on_gpu(self.devices):
-            needed = (
-                f"{need.share:g} GPUs" if need.share is not None else f"{need.gpu_bytes / 1e9:.1f} GB of them"
-            )
-            return f"it needs {needed}, more than the GPUs of any node here have"
-        return f"it needs {need.ram_bytes / 1e9:.1f} GB of memory, more than any node here gives"

@@ -34,6 +34,14 @@ class Device:
     size: int | None = None
     accelerator: str | None = None
 
+    def like(self, other: "Device") -> bool:
+        """Whether a share of the one is the same of the other."""
+        return (self.gpu is None, self.size, self.accelerator) == (
+            other.gpu is None,
+            other.size,
+            other.accelerator,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Need:

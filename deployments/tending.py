@@ -6,8 +6,8 @@ Everything here runs on the event loop; what blocks is in threads, what takes lo
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Sequence
-from functools import partial
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from deployments.errors import FleetError
 from deployments.figures import Figures
 from deployments.media import Limits
 from deployments.member import Action, Grant, Member, Refuse, Resize, Sleep, State, Wake
-from deployments.needs import need, note, placed, places
+from deployments.needs import Slots, need, note, placed
 from deployments.news import News
 from deployments.residency import Residency
 from deployments.rooms import Place
@@ -51,10 +51,12 @@ class Tending:
         self._token = token
         self._cards: dict[str, ModelCard] = {}
         self._peaks: dict[str, int] = {}
+        self._slots = Slots()
+        self._sought: set[str] = set()
         self._granted: dict[str, asyncio.Future[int]] = {}
         self._others: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._news = News(lambda: [self._standing(model) for model in self._books.members])
+        self._news = News(self._present)
         self._saving = asyncio.Lock()
         self._ahead = Ahead(self._book, token, self._learned)
 
@@ -65,16 +67,37 @@ class Tending:
         for action in actions:
             match action:
                 case Grant():
-                    self._settle(action.lease, self._books.members[action.model].wakes)
+                    self._settle(action.lease, self._books.members[action.model].epoch)
                 case Refuse():
                     self._settle(action.lease, action.error())
                 case Wake(model=model, place=place):
-                    self._hands.begin(model, partial(self._wake, model, place))
+                    self._begin(model, self._wake, place)
                 case Sleep(model=model):
-                    self._hands.begin(model, partial(self._sleep, model), over=True)
+                    self._begin(model, self._sleep, over=True)
                 case Resize(model=model, replicas=replicas):
-                    self._hands.begin(model, partial(self._resize, model, replicas))
+                    self._begin(model, self._resize, replicas)
         self._after()
+
+    def _begin(
+        self,
+        model: str,
+        step: Callable[..., Coroutine[Any, Any, None]],
+        *arguments: Any,
+        over: bool = False,
+    ) -> None:
+        """Begin a step of an expert; whatever goes wrong in it, the expert is not stuck."""
+        card = self._cards[model]
+
+        async def safely() -> None:
+            try:
+                await step(card, *arguments)
+            except Exception:
+                logger.exception("the fleet's work on %s failed", model)
+                with suppress(Exception):
+                    await self._hands.end(card)
+                self._do(self._books.failed(model, "an unexpected error; see the fleet's log", time.time()))
+
+        self._hands.begin(model, safely, over=over)
 
     def _settle(self, lease: str, answer: int | Exception) -> None:
         waiting = self._granted.get(lease)
@@ -85,21 +108,26 @@ class Tending:
         else:
             waiting.set_result(answer)
 
-    async def _wake(self, model: str, place: Place) -> None:
-        began, card = time.time(), await self._pinned(model)
-        sized = placed(card, place, self._books.devices)
-        memory = 0 if sized.gpu else self._books.members[model].need.ram_bytes
+    async def _wake(self, card: ModelCard, place: Place) -> None:
+        began, model = time.time(), card.id
+        card = await self._pinned(card)
+        needed = need(card, self._book)
+        sized = placed(card, place, needed, self._books.devices)
+        self._book.awake[model] = card
         try:
-            figures = await self._hands.wake(sized, memory)
+            figures = await self._hands.wake(sized, 0 if sized.gpu else needed.ram_bytes)
         except FleetError as error:
             logger.warning("%s could not be woken: %s", model, error.message)
+            self._book.awake.pop(model, None)
             self._do(self._books.failed(model, error.message, time.time()))
             return
         self._seen(card, figures, time.time() - began)
         await self._found(figures)
-        there = places(figures, place.amount, self._books.devices)
-        self._do(self._books.woken(model, there, time.time() - began, time.time()))
+        self._do(self._books.woken(model, self._at(figures, place.amount), time.time() - began, time.time()))
         await self._save()
+
+    def _at(self, figures: Sequence[Figures], amount: float) -> list[Place]:
+        return self._slots.places(figures, amount, self._books.devices)
 
     def _seen(self, card: ModelCard, figures: Sequence[Figures], wake_s: float) -> None:
         """Remember what fresh replicas measured; the next one takes room by it."""
@@ -111,28 +139,28 @@ class Tending:
         where = ", ".join(one.gpus[0] if one.gpus else "the CPU" for one in figures)
         logger.info("%s is awake after %.2f s on %s", card.id, wake_s, where)
 
-    async def _pinned(self, model: str) -> ModelCard:
+    async def _pinned(self, card: ModelCard) -> ModelCard:
         """The card with the commits that all its replicas take, now and later."""
-        card = await asyncio.to_thread(fleet.pinned, self._cards[model], self._token)
-        if model in self._book.added:
-            self._book.added[model] = card
-        self._cards[model] = card
-        return card
+        pinned = await asyncio.to_thread(fleet.pinned, card, self._token)
+        if card.id in self._book.added:
+            self._book.added[card.id] = pinned
+        self._cards[card.id] = pinned
+        return pinned
 
-    async def _sleep(self, model: str) -> None:
-        card = self._cards[model]
+    async def _sleep(self, card: ModelCard) -> None:
         if figures := await self._hands.asked(card, LAST_WORD_S):  # its largest call may have come since
             note(self._book, card, figures)
         await self._hands.end(card)
-        self._do(self._books.left(model, time.time()))
+        self._book.awake.pop(card.id, None)
+        self._do(self._books.left(card.id, time.time()))
+        await self._save()
 
-    async def _resize(self, model: str, replicas: int) -> None:
-        card = self._cards[model]
+    async def _resize(self, card: ModelCard, replicas: int) -> None:
         figures = await self._hands.resize(card, replicas)
-        member = self._books.members.get(model)
+        member = self._books.members.get(card.id)
         if member is not None and member.places:
-            there = places(figures, member.places[0].amount, self._books.devices)
-            self._do(self._books.resized(model, there, time.time()))
+            there = self._at(figures, member.places[0].amount)
+            self._do(self._books.resized(card.id, there, time.time()))
 
     # What is known -----------------------------------------------------------------------------
 
@@ -161,21 +189,21 @@ class Tending:
         there = {device.node for device in devices}
         for model, member in self._books.members.items():
             held = {device.node for place in member.places for device in place.devices}
-            if member.state is State.WARM and not held <= there:
-                self._hands.begin(model, partial(self._seek, model))
+            if member.state is State.WARM and not held <= there and model not in self._sought:
+                self._sought.add(model)
+                self._begin(model, self._seek)
 
-    async def _seek(self, model: str) -> None:
-        """Find an expert whose node was lost: Serve starts its replica on another."""
-        member, card = self._books.members[model], self._cards[model]
+    async def _seek(self, card: ModelCard) -> None:
+        """Find an expert whose node was lost: Serve starts its replicas on another."""
         try:
+            member = self._books.members.get(card.id)
+            if member is None or member.state is not State.WARM:
+                return
             figures = await self._hands.ready(card, len(member.places))
-        except (FleetError, TimeoutError) as error:
-            self._do(
-                [*self._books.failed(model, str(error) or "its node was lost", time.time()), Sleep(model)]
-            )
-            return
-        amount = member.places[0].amount if member.places else 0.0
-        self._do(self._books.moved(model, places(figures, amount, self._books.devices), time.time()))
+            amount = member.places[0].amount if member.places else 0.0
+            self._do(self._books.moved(card.id, self._at(figures, amount), time.time()))
+        finally:
+            self._sought.discard(card.id)
 
     def _prepare(self, *cards: ModelCard) -> None:
         """Do ahead of the first call what can be."""
@@ -193,18 +221,31 @@ class Tending:
     async def _recover(self) -> None:
         """Take in the fleet's experts that run already, as after a restart of the keeper."""
         apps = await asyncio.to_thread(fleet.status)
+        for model, card in list(self._book.awake.items()):
+            if model not in self._cards and fleet.app_name(card) in apps:  # no more of the settings
+                self._later(self._hands.end(card))
+                del self._book.awake[model]
         there = [card for card in self._cards.values() if fleet.app_name(card) in apps]
         for card, figures in zip(there, await asyncio.gather(*map(self._hands.asked, there)), strict=True):
-            member = self._books.members[card.id]
-            if figures is None:
-                member.state = State.LEAVING
-                self._do([Sleep(card.id)])
-                continue
-            member.state = State.WAKING
-            self._peaks[card.id] = figures[0].peak_bytes
-            whole = places(figures, 1.0, self._books.devices)
-            seats = [Place(one.devices, member.need.amount(one.devices[0])) for one in whole]
-            self._do(self._books.woken(card.id, seats, member.wake_s, time.time()))
+            self._books.members[card.id].state = State.WAKING
+            if figures:
+                self._adopt(card, figures)
+            else:  # at work, or being replaced: it says so when it can
+                self._begin(card.id, self._adopted)
+
+    async def _adopted(self, card: ModelCard) -> None:
+        self._adopt(card, await self._hands.ready(card, 1))
+
+    def _adopt(self, card: ModelCard, figures: Sequence[Figures]) -> None:
+        member = self._books.members[card.id]
+        self._peaks[card.id] = max(one.peak_bytes for one in figures)
+        first = self._at(figures, 1.0)
+        amount = member.need.amount(first[0].devices[0]) if first else 0.0
+        self._do(self._books.woken(card.id, self._at(figures, amount), member.wake_s, time.time()))
+
+    def _present(self) -> list[Standing]:
+        """How every expert stands that is of the fleet."""
+        return [self._standing(model) for model, one in self._books.members.items() if not one.removed]
 
     def _standing(self, model: str) -> Standing:
         member = self._books.members[model]
@@ -217,7 +258,7 @@ class Tending:
             replicas=len(member.places) if member.state is State.WARM else 0,
             calls=len(member.leases),
             wake_s=member.wake_s,
-            epoch=member.wakes,
+            epoch=member.epoch,
             obstacle=self._books.obstacle(model, time.time()),
             places=tuple(d.node if d.gpu is None else f"{d.node}:{d.gpu}" for d in devices),
             peak_bytes=self._peaks.get(model, 0),

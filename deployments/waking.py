@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from pydantic import SecretStr
@@ -24,6 +26,13 @@ WAKE_S = 3600.0
 ASK_S = 20.0
 """How long an expert that ran before the keeper did may take to tell its figures."""
 
+RESIZE_S = 120.0
+"""How long a further replica may take; its room may be taken by somebody else."""
+
+ENDED_S = 300.0
+"""How long an application may take to end: its replicas finish what they have begun."""
+
+_FIRST_S = 0.05
 _AGAIN_S = 0.1
 _WATCH_S = 2.0
 _SLOWEST_WATCH_S = 15.0
@@ -35,25 +44,28 @@ class Hands:
     def __init__(self, limits: Limits | None, token: SecretStr | None) -> None:
         self._limits = limits
         self._token = token
-        self._steps: dict[str, asyncio.Task[None]] = {}
+        self._steps: dict[str, list[asyncio.Task[None]]] = {}
 
     def begin(self, model: str, work: Callable[[], Coroutine[Any, Any, None]], *, over: bool = False) -> None:
-        """Begin a step of an expert after the one before it, which is given up where ``over`` is set."""
-        before = self._steps.get(model)
-        if before is not None and over:
-            before.cancel()
+        """Begin a step of an expert after those before it, which are given up where ``over`` is set."""
+        before = self._steps.setdefault(model, [])
+        if over:
+            for task in before:
+                task.cancel()
+        earlier = list(before)
 
         async def step() -> None:
-            if before is not None:
-                await asyncio.wait({before})
+            if earlier:
+                await asyncio.wait(earlier)
             await work()
 
         task = asyncio.create_task(step())
-        self._steps[model] = task
+        before.append(task)
         task.add_done_callback(lambda done: self._ended(model, done))
 
     def _ended(self, model: str, task: "asyncio.Task[None]") -> None:
-        if self._steps.get(model) is task:
+        self._steps[model].remove(task)
+        if not self._steps[model]:
             del self._steps[model]
         if not task.cancelled() and task.exception() is not None:
             logger.error("a step of %s failed", model, exc_info=task.exception())
@@ -79,36 +91,50 @@ class Hands:
             )  # a thread cannot be stopped; what ends the application comes after it
             raise
         except Exception as error:
-            await asyncio.to_thread(launch.end, card)
+            with suppress(Exception):
+                await self.end(card)
             told = error.message if isinstance(error, HuggingGPTError) else f"{type(error).__name__}"
             if not isinstance(error, HuggingGPTError | TimeoutError):
                 logger.exception("%s could not be started", card.id)
             raise FleetError(told) from error
 
     async def resize(self, card: ModelCard, replicas: int) -> list[Figures]:
-        """Have as many replicas of an expert, and wait for them; with one alone where they do not come."""
-        await asyncio.to_thread(launch.resize, card, replicas)
+        """Have as many replicas of an expert, and wait for them a while; one alone where they do not come.
+
+        Raises:
+            Exception: it has not even one.
+
+        """
         try:
-            return await self.ready(card, replicas)
-        except (TimeoutError, FleetError):
-            logger.warning("%s did not get %d replicas", card.id, replicas)
+            await asyncio.to_thread(launch.resize, card, replicas)
+            return await self.ready(card, replicas, RESIZE_S)
+        except Exception as error:
+            logger.warning("%s did not get %d replicas (%s)", card.id, replicas, type(error).__name__)
             await asyncio.to_thread(launch.resize, card, 1)
-            return await self.ready(card, 1)
+            return await self.ready(card, 1, RESIZE_S)
 
     async def end(self, card: ModelCard) -> None:
-        """End an expert's application; what it has begun is finished."""
-        if not await asyncio.to_thread(launch.end, card):
-            logger.warning("%s did not end in time", card.id)
+        """End an expert's application, and wait until nothing is left; what it has begun is finished."""
+        name = fleet.app_name(card)
+        await asyncio.to_thread(launch.delete, name)
+        pause, late = _FIRST_S, time.monotonic() + ENDED_S
+        while not await asyncio.to_thread(launch.gone, name):  # Serve has no event for this
+            if time.monotonic() > late:
+                logger.warning("%s did not end in time", card.id)
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 1.0)
 
     async def asked(self, card: ModelCard, seconds: float = ASK_S) -> list[Figures] | None:
         """The figures of an expert that runs; None where it does not answer in time."""
         try:
             async with asyncio.timeout(seconds):
-                return await _figures(card, 1)
+                handle = await asyncio.to_thread(serve.get_app_handle, fleet.app_name(card))
+                return await asyncio.to_thread(_all, handle, seconds)
         except Exception:
             return None
 
-    async def ready(self, card: ModelCard, replicas: int) -> list[Figures]:
+    async def ready(self, card: ModelCard, replicas: int, seconds: float = WAKE_S) -> list[Figures]:
         """The figures of an expert's replicas, once there are so many.
 
         Raises:
@@ -119,7 +145,7 @@ class Hands:
         asked = asyncio.create_task(_figures(card, replicas))
         watch = asyncio.create_task(_watch(card))
         try:
-            async with asyncio.timeout(WAKE_S):
+            async with asyncio.timeout(seconds):
                 await asyncio.wait({asked, watch}, return_when=asyncio.FIRST_COMPLETED)
             if not asked.done():
                 raise FleetError(watch.result())
@@ -140,7 +166,7 @@ async def _figures(card: ModelCard, replicas: int) -> list[Figures]:
         handle = await asyncio.to_thread(serve.get_app_handle, fleet.app_name(card))
         try:
             first: Figures = await handle.figures.remote()
-            told = [first] if replicas == 1 else await asyncio.to_thread(_all, handle)
+            told = [first] if replicas == 1 else await asyncio.to_thread(_all, handle, ASK_S)
         except DeploymentUnavailableError:
             told = []
         if len(told) == replicas or (replicas == 1 and told):
@@ -148,8 +174,8 @@ async def _figures(card: ModelCard, replicas: int) -> list[Figures]:
         await asyncio.sleep(_AGAIN_S)
 
 
-def _all(handle: Any) -> list[Figures]:
-    return list(handle.broadcast("figures").results(timeout_s=ASK_S))
+def _all(handle: Any, seconds: float) -> list[Figures]:
+    return list(handle.broadcast("figures").results(timeout_s=seconds))
 
 
 async def _watch(card: ModelCard) -> str:

@@ -1,14 +1,32 @@
 """Tasks on experts that sleep while they are idle."""
 
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
 import pytest
 
 from controller.events import TaskStarted, TaskWaking
 from controller.outcome import Status
 from controller.selector import Fleet
 from deployments.errors import BusyError
+from deployments.member import Action, Grant, Member, Refuse, Sleep, Wake
+from deployments.residency import Residency
+from deployments.rooms import Device, Need
 from model_catalog.card import ModelCard
-from tests.support.dispatching import A2, CHAIN, ONE, A, B, C, Run, begin, codes, statuses
-from tests.support.fakes import FakeExperts, Promise, after, answers, lost, turns, virtual, wrapped
+from tests.support.dispatching import A2, B2, CHAIN, ONE, A, B, C, Run, begin, codes, statuses
+from tests.support.fakes import (
+    FakeExperts,
+    Promise,
+    after,
+    answer,
+    answers,
+    lost,
+    now,
+    turns,
+    virtual,
+    wrapped,
+)
 
 
 def asleep(*cards: ModelCard) -> FakeExperts:
@@ -119,20 +137,89 @@ async def test_the_runs_time_ends_the_wait_for_inputs() -> None:
 
 
 @virtual
-async def test_an_input_that_is_made_anew_has_its_expert_held_until_the_end() -> None:
+async def test_an_input_that_is_made_anew_has_its_expert_held_for_that_alone() -> None:
     run = await begin(CHAIN[:2], asleep(A, B))
     run.experts.calls[0].give()
     await turns()
     run.experts.calls[1].fail(lost())
     await turns()
-    assert run.experts.names() == ["a", "b", "a"]
-    assert run.experts.held == [A.id]
+    assert run.experts.names()[:3] == ["a", "b", "a"]
+    assert A.id in run.experts.held
     run.experts.calls[2].give()
     await turns()
-    assert sorted(run.experts.held) == [A.id, B.id]
+    assert run.experts.held == [B.id]
     run.experts.calls[3].give()
     assert statuses(await run.settled()) == ["done"] * 2
     assert run.experts.held == []
+
+
+@virtual
+async def test_a_failed_input_wakes_nobody() -> None:
+    experts = asleep(A, A2, B)
+    run = await begin(CHAIN[:2], experts)
+    run.experts.calls[0].fail(wrapped(RuntimeError("broken")))
+    await turns()
+    assert experts.held == [A2.id], "the next candidate; its dependent waits without a lease"
+    run.experts.calls[1].give()
+    await turns()
+    assert experts.held == [B.id]
+    run.experts.calls[2].give()
+    assert statuses(await run.settled()) == ["done"] * 2
+
+
+class OneGpu:
+    """The real books over one GPU: a lease is given when an expert has it, and only then."""
+
+    def __init__(self, *cards: ModelCard) -> None:
+        self.books = Residency([Device("n", "0", 1 << 34)])
+        for card in cards:
+            self.books.add(Member(card.id, Need(share=1.0)))
+        self.waits: dict[str, Promise] = {}
+        self.count = 0
+
+    def do(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case Sleep(model=model):
+                    asyncio.get_running_loop().call_soon(self._left, model)
+                case Wake(model=model):
+                    asyncio.get_running_loop().call_later(1.0, self._woken, model)
+                case Grant(lease=lease):
+                    self.waits[lease].give(None)
+                case Refuse(lease=lease, reason=reason):
+                    self.waits[lease].fail(wrapped(BusyError(reason, 1.0)))
+
+    def _left(self, model: str) -> None:
+        self.do(self.books.left(model, now()))
+
+    def _woken(self, model: str) -> None:
+        self.do(self.books.woken(model, (), 1.0, now()))
+
+    @asynccontextmanager
+    async def lease(self, card: ModelCard, wait: float, until: float) -> AsyncIterator[None]:
+        self.count += 1
+        lease = f"{card.id}-{self.count}"
+        self.waits[lease] = Promise()
+        self.do(self.books.ask(card.id, lease, now(), wait, until))
+        try:
+            await self.waits[lease]
+            yield
+        finally:
+            self.do(self.books.release(lease, now()))
+
+
+@pytest.mark.parametrize("broken", [set(), {"a"}, {"a", "b"}])
+@virtual
+async def test_a_chain_with_fallbacks_ends_on_one_gpu(broken: set[str]) -> None:
+    gpu = OneGpu(A, A2, B, B2, C)
+    experts = asleep(A, A2, B, B2, C)
+    experts.script = lambda called: (
+        wrapped(RuntimeError("broken")) if called.name in broken else answer(called.card)
+    )
+    experts.lease = gpu.lease  # type: ignore[method-assign]
+    run = await begin(CHAIN, experts, run_seconds=300.0)
+    assert statuses(await run.settled()) == ["done"] * 3
+    assert all(not member.leases for member in gpu.books.members.values())
 
 
 @pytest.mark.parametrize("ends", ["done", "failed"])

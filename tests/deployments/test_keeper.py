@@ -38,7 +38,8 @@ class Fleet:
 
     def lease(self, model: ModelCard, seconds: float = BOUND_S) -> str:
         name = secrets.token_hex(4)
-        self._handle.lease.remote(model.id, name, time.time() + seconds).result(timeout_s=2 * BOUND_S)
+        late = time.time() + seconds
+        self._handle.lease.remote(model.id, name, late, late + BOUND_S).result(timeout_s=2 * BOUND_S)
         return name
 
     def standing(self, model: ModelCard) -> Standing:

@@ -8,8 +8,8 @@ from deployments.ahead import Ahead
 from deployments.book import NAME, Book
 from deployments.errors import ExpertError
 from deployments.figures import Figures
-from deployments.needs import key, need, note, placed, places
-from deployments.rooms import Device, Place
+from deployments.needs import Slots, key, need, note, placed
+from deployments.rooms import Device, Need, Place
 from model_catalog.card import ModelCard
 from model_catalog.share import Facts
 
@@ -63,19 +63,55 @@ def test_a_model_of_unknown_size_takes_what_it_is_given() -> None:
 
 
 def test_a_card_is_placed_with_its_share_and_its_type_of_gpu() -> None:
-    assert placed(CARD, Place((SMALL,), 0.3), [SMALL, MEMORY]).gpu == 0.3
-    assert placed(CARD, Place((SMALL,), 0.3), [SMALL, MEMORY]).resources == {}
-    both = placed(CARD, Place((SMALL,), 0.3), [SMALL, LARGE])
+    needed = need(CARD, Book())
+    alone = placed(CARD, Place((SMALL,), 0.3), needed, [SMALL, MEMORY])
+    assert (alone.gpu, alone.resources) == (0.3, {})
+    both = placed(CARD, Place((SMALL,), 0.3), needed, [SMALL, LARGE])
     assert both.resources == {"accelerator_type:L4": 0.001}
-    assert placed(CARD, Place((MEMORY,), 0.2), [SMALL, LARGE, MEMORY]).gpu == 0.0
-    assert placed(CARD, Place((), 0.7), []).gpu == 0.7
+    assert placed(CARD, Place((MEMORY,), 0.2), needed, [SMALL, LARGE, MEMORY]).gpu == 0.0
+    assert placed(CARD, Place((), 0.7), needed, []).gpu == 0.7
+
+
+def test_of_one_type_in_two_sizes_the_smaller_makes_the_share() -> None:
+    small, large = Device("n", "0", 40 * GIB, "A100"), Device("m", "0", 80 * GIB, "A100")
+    needed = Need(gpu_bytes=30 * GIB)
+    assert placed(CARD, Place((large,), 0.38), needed, [small, large]).gpu == pytest.approx(0.75)
+    beyond = Need(gpu_bytes=60 * GIB)  # the smaller one cannot hold it at all
+    assert placed(CARD, Place((large,), 0.75), beyond, [small, large]).gpu == pytest.approx(0.75)
 
 
 def test_replicas_say_where_they_are() -> None:
     devices = [SMALL, Device("n", "1", 24 * GIB), MEMORY]
-    assert places([measured()], 0.3, devices) == [Place((SMALL,), 0.3)]
-    assert places([measured("cpu", gpus=())], 0.2, devices) == [Place((MEMORY,), 0.2)]
-    assert places([Figures("a/b", "cuda", 0, node="gone", gpus=("0",))], 0.3, devices) == []
+    slots = Slots()
+    assert slots.places([measured()], 0.3, devices) == [Place((SMALL,), 0.3)]
+    assert slots.places([measured("cpu", gpus=())], 0.2, devices) == [Place((MEMORY,), 0.2)]
+    assert slots.places([Figures("a/b", "cuda", 0, node="gone", gpus=("0",))], 0.3, devices) == []
+
+
+def test_a_replica_that_tells_its_share_is_believed() -> None:
+    told = Figures("a/b", "cuda", 0, node="n", gpus=("0",), share=0.45)
+    assert Slots().places([told], 0.3, [SMALL]) == [Place((SMALL,), 0.45)]
+
+
+@pytest.mark.parametrize(
+    "names", [("2", "3"), ("GPU-1f", "GPU-2a"), ("MIG-a", "MIG-b"), ("1", "0"), ("1", "2")]
+)
+def test_gpus_of_any_name_have_one_place_each(names: tuple[str, str]) -> None:
+    devices = [SMALL, Device("n", "1", 24 * GIB, "L4")]
+    slots = Slots()
+    first, second = (slots.places([measured(gpus=(name,))], 0.3, devices)[0].devices for name in names)
+    assert set(first + second) == set(devices)
+    assert slots.places([measured(gpus=names[:1])], 0.3, devices)[0].devices == first
+    assert slots.places([measured(gpus=names)], 2.0, devices)[0].devices == (*first, *second)
+
+
+def test_what_was_measured_is_that_of_a_card_without_a_commit_too() -> None:
+    book = Book()
+    note(book, CARD, [measured()])
+    unpinned = CARD.model_copy(update={"revision": None})
+    assert need(unpinned, book).gpu_bytes == need(CARD, book).gpu_bytes
+    other = CARD.model_copy(update={"revision": "d" * 40})
+    assert need(other, book).gpu_bytes != need(CARD, book).gpu_bytes
 
 
 def test_a_book_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ Script = Callable[[Called], Result | BaseException | None]
 """What a call ends with once its inputs are there; None leaves it open."""
 
 
-@dataclass(slots=True)
+@dataclass
 class FakeExperts:
     """Experts and artifacts whose answers a test gives, at once by a script or one by one.
 
@@ -223,7 +223,7 @@ class FakeExperts:
         return card.id in self.asleep
 
     @asynccontextmanager
-    async def lease(self, card: ModelCard, until: float) -> AsyncIterator[None]:
+    async def lease(self, card: ModelCard, wait: float, until: float) -> AsyncIterator[None]:
         """See ``controller.handles.Experts``."""
         self.woken.append(card.id)
         if (waiting := self.room(card)) is not None:
@@ -305,7 +305,7 @@ def _row(model: str) -> Expert:
     return Expert(model=model, tasks=[], application="app", status="RUNNING", state=State.WARM)
 
 
-@dataclass(slots=True)
+@dataclass
 class FakeCluster(FakeExperts):
     """A cluster whose fleet, files and experts a test names."""
 
