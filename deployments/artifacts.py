@@ -229,7 +229,7 @@ class Artifacts:
         file = File(data, media_type(data, name))
         claimed = _claimed(name)
         found = modality_of(file.media_type)
-        if claimed is not None and claimed is not found:
+        if claimed is not None and claimed is not found and not {claimed, found} <= _PLAYED:
             raise MediaError(f"{_shown(name)} is no {claimed} file; send a file that is what its name says.")
         check(file, self._limits)
         path, target = self._place(file.media_type)
@@ -290,6 +290,10 @@ _CLAIMS = {
     Modality.AUDIO: frozenset({"wav", "flac", "ogg", "mp3"}),
     Modality.VIDEO: frozenset({"mp4", "mov", "webm", "mkv", "avi"}),
 }
+
+
+_PLAYED = frozenset({Modality.AUDIO, Modality.VIDEO})
+"""Modalities that one container may hold: recorders put sound into films' containers, and name them as sound."""
 
 
 def _claimed(name: str) -> Modality | None:

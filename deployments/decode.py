@@ -66,6 +66,23 @@ def check(file: File, limits: Limits = LIMITS) -> None:
             _check_sound(file.data, limits)
 
 
+def seconds(file: File, limits: Limits = LIMITS) -> float | None:
+    """The length of a recording or film as its header tells it; None where it tells none, as live ones do.
+
+    Raises:
+        MediaError: it is of no known kind, or its header is broken.
+
+    """
+    import soundfile
+
+    kind = _kind(file, limits)
+    with _reading():
+        if kind in _CONTAINERS:
+            with _container(file.data, kind) as container:
+                return _seconds(container) or None
+        return float(soundfile.info(io.BytesIO(file.data)).duration)
+
+
 def decode(file: File, modality: Modality, limits: Limits = LIMITS) -> Value:
     """The value of a file, as the modality asks: the sound of a video where audio is wanted.
 

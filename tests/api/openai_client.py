@@ -16,6 +16,7 @@ from deployments.account import Account
 from deployments.artifacts import Artifacts
 from deployments.media import Audio, Image
 from deployments.result import Result
+from deployments.runners.listening import chunk
 from model_catalog.card import ModelCard
 from tests.api.doors import Stored
 from tests.deployments.samples import tone
@@ -40,9 +41,12 @@ EXPERTS = (
 )
 """One expert for each task that the endpoints are for, and some that talk."""
 
-HEARD: dict[str, Any] = {"text": "Good day. Bye.", "language": "en", "chunks": [
-    {"text": "Good day.", "timestamp": [0.0, 1.5]}, {"text": "Bye.", "timestamp": [61.25, 3661.5]},
-]}  # fmt: skip
+HEARD: dict[str, Any] = {
+    "text": "Good day. Bye.",
+    "language": "en",
+    "chunks": [chunk("Good day.", 0.0, 1.5), chunk("Bye.", 61.25, 3661.5)],
+}
+"""What a real runner gives."""
 
 
 def made(called: Called) -> Result | Exception:

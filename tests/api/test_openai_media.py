@@ -14,13 +14,14 @@ import pytest
 
 from controller.api.openai.masks import mask_of
 from controller.api.openai.sound import convert
-from deployments.decode import decode
+from controller.api.openai.transcriptions import Segment, _length
+from deployments.decode import decode, seconds
 from deployments.errors import InputError
 from deployments.media import Audio, File
 from deployments.result import Result
 from model_catalog.tasks import Modality
 from tests.api.openai_client import BASE, World, made, world
-from tests.deployments.samples import PICTURES, sound, tone
+from tests.deployments.samples import FILMS, PICTURES, sound, tone
 from tests.support.fakes import Called, wrapped
 from tests.support.stage import EDGE
 
@@ -190,10 +191,10 @@ def _seconds(data: bytes, form: str) -> float:
 
 
 def test_speech_keeps_its_pitch_at_another_speed() -> None:
-    for speed, seconds in ((0.25, 8.0), (4.0, 0.5)):
+    for speed, length in ((0.25, 8.0), (4.0, 0.5)):
         changed = decode(File(convert(WAV, "audio/wav", "wav", speed), "audio/wav"), Modality.AUDIO)
         assert isinstance(changed, Audio)
-        assert len(changed.samples) / changed.rate == pytest.approx(seconds, rel=0.05)
+        assert len(changed.samples) / changed.rate == pytest.approx(length, rel=0.05)
         spectrum = np.abs(np.fft.rfft(changed.samples))
         assert np.argmax(spectrum) * changed.rate / len(changed.samples) == pytest.approx(440, rel=0.02)
 
@@ -262,6 +263,30 @@ async def test_recordings_are_written_down_in_every_form(tmp_path: Path) -> None
     first = here.asked("ear")[0]
     assert first["language"] == "en"
     assert not list((tmp_path / "audios").iterdir()), "what was sent is not kept"
+
+
+@pytest.mark.parametrize("kind", ["video/webm", "video/mp4"])
+async def test_a_recording_is_what_its_bytes_say_whatever_it_is_called(tmp_path: Path, kind: str) -> None:
+    sent: Any = {"file": ("recording.wav", FILMS[kind])}
+    async with world(tmp_path) as here:
+        for door, form in (("transcriptions", "verbose_json"), ("translations", "json")):
+            data = {"model": "whisper-1", "response_format": form}
+            told = await here.http.post(f"/v1/audio/{door}", files=sent, data=data)
+            assert told.status_code == 200, told.text
+        stored = await here.http.post("/v1/files", files=sent)
+        assert stored.json()["media_type"] == kind
+        other = await here.http.post("/v1/files", files={"file": ("recording.wav", PNG)})
+        assert other.status_code == 415
+
+
+def test_the_length_of_a_recording_is_read_from_its_header() -> None:
+    assert _length(WAV, []) == 2.0
+    assert _length(FILMS["video/mp4"], []) == pytest.approx(seconds(File(FILMS["video/mp4"], "video/mp4")))
+    live = bytearray(FILMS["video/webm"])
+    at = live.index(b"\x44\x89\x88")  # the length, an element that recorders leave out
+    live[at : at + 11] = b"\xec\x89" + bytes(9)
+    assert seconds(File(bytes(live), "video/webm")) is None
+    assert _length(bytes(live), [Segment(id=0, start=0, end=1.25, text="x")]) == 1.25
 
 
 async def test_a_model_without_times_cannot_write_subtitles(tmp_path: Path) -> None:

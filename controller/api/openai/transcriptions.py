@@ -18,10 +18,9 @@ from controller.errors import RequestError
 from controller.events import RunDone
 from controller.outcome import Outcome, Status
 from controller.request import Request as Conversation
-from deployments.decode import decode
-from deployments.media import Audio, media_type
+from deployments.decode import seconds
 from deployments.media import File as Stored
-from model_catalog.tasks import Modality
+from deployments.media import media_type
 
 _TASK = "automatic-speech-recognition"
 
@@ -75,7 +74,7 @@ async def transcribe(request: Request) -> Response:
     here = backend(request)
     _, model = models.serving(here, body.model, _TASK)
     async with lent(here) as kept:
-        args = {"audio": await kept.keep(sent.data, sent.name)}
+        args = {"audio": await kept.keep(sent.data)}  # pages name WebM .wav: its bytes decide
         if body.language:
             args["language"] = body.language
         outcome = await attended(request, call(here, _TASK, args, model=model))
@@ -95,7 +94,7 @@ async def translate(request: Request) -> Response:
     here = backend(request)
     _, model = models.serving(here, body.model, _TASK)
     async with lent(here) as kept:
-        path = await kept.keep(sent.data, sent.name)
+        path = await kept.keep(sent.data)
         outcome = await attended(request, _translated(request, path, model))
     return await _written(body, sent, outcome.text or "", None)
 
@@ -149,9 +148,9 @@ async def _written(body: HearingBody, sent: File, text: str, data: Any) -> Respo
     found = data if isinstance(data, dict) else {}
     segments = _segments(found.get("chunks") or [])
     if body.response_format == "verbose_json":
-        seconds = await asyncio.to_thread(_length, sent.data)
+        length = await asyncio.to_thread(_length, sent.data, segments)
         language = str(found.get("language") or body.language or "unknown")
-        return _json(VerboseTranscription(text=text, language=language, duration=seconds, segments=segments))
+        return _json(VerboseTranscription(text=text, language=language, duration=length, segments=segments))
     if text and not segments:
         raise RequestError(
             "The model that heard this tells no times; ask for json or text, or name another model.",
@@ -165,20 +164,19 @@ def _json(told: Told) -> Response:
 
 
 def _segments(chunks: Sequence[Mapping[str, Any]]) -> list[Segment]:
+    """The phrases that a runner told: each with its text, and its begin and end in seconds."""
     found: list[Segment] = []
     for chunk in chunks:
-        times = chunk.get("timestamp") or ()
-        if len(times) == 2 and None not in times:
-            start, end = map(float, times)
+        start, end = chunk.get("start"), chunk.get("end")
+        if start is not None and end is not None:
             found.append(Segment(id=len(found), start=start, end=end, text=str(chunk.get("text", ""))))
     return found
 
 
-def _length(data: bytes) -> float:
-    """The length of a recording in seconds."""
-    sound = decode(Stored(data, media_type(data)), Modality.AUDIO)
-    assert isinstance(sound, Audio)  # noqa: S101
-    return round(len(sound.samples) / sound.rate, 3)
+def _length(data: bytes, segments: Sequence[Segment]) -> float:
+    """The length of a recording in seconds: what its header tells, else where its last phrase ends."""
+    told = seconds(Stored(data, media_type(data)))
+    return round(told if told is not None else max((part.end for part in segments), default=0.0), 3)
 
 
 def _srt(segments: Sequence[Segment]) -> str:
