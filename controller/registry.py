@@ -84,10 +84,10 @@ class Kept:
         created: when it began, seconds since the epoch.
         ended: when it ended; None while it runs.
         state: where it is.
-        error: what it ended with, where it could not be run.
+        error: what it ended with, where that is an error of this project's own; without where it was raised.
         abandoned: whether everybody left who attended it, so that it was given up.
         steps: its events so far.
-        size: bytes of their JSON.
+        size: bytes of their JSON, in UTF-8.
 
     """
 
@@ -98,7 +98,7 @@ class Kept:
     created: float = field(default_factory=time.time)
     ended: float | None = None
     state: State = State.RUNNING
-    error: BaseException | None = None
+    error: HuggingGPTError | None = None
     abandoned: bool = False
     steps: list[Step] = field(default_factory=list)
     size: int = 0
@@ -171,7 +171,7 @@ class Kept:
                 async for event in told:
                     self._add(event)
         except Exception as error:
-            self.error = error
+            self.error = bare(error)
             if self._last != "run.failed":
                 self._add(RunFailed(run=self.id, error=failure(error)))
 
@@ -195,7 +195,7 @@ class Kept:
     def _add(self, event: Event) -> None:
         step = Step(len(self.steps), event.type, event.model_dump_json())
         self.steps.append(step)
-        self.size += len(step.data)
+        self.size += len(step.data.encode())
         self._tell()
 
     def _tell(self) -> None:
@@ -293,6 +293,19 @@ class Runs:
 def _again(run: Kept) -> bool:
     """Whether the same request may be run again under the same key."""
     if run.state is State.FAILED:
-        cause = None if run.error is None else root(run.error)
-        return not isinstance(cause, HuggingGPTError) or cause.status >= 500
+        return run.error is None or run.error.status >= 500
     return run.abandoned
+
+
+def bare(error: BaseException) -> HuggingGPTError | None:
+    """An error as it may be kept, or raised again: with what it tells, and without where it was raised.
+
+    Tracebacks and causes hold the frames that they went through, and with them whole conversations. An error
+    that is none of this project's own may hold one itself; it gives None.
+    """
+    cause = root(error)
+    if not isinstance(cause, HuggingGPTError):
+        return None
+    kept = type(cause).__new__(type(cause), *cause.args)
+    kept.__dict__.update(cause.__dict__)
+    return kept

@@ -1,14 +1,24 @@
 """The registry of runs: readers, keys, cancellation, and what is kept."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncGenerator
 
 import pytest
 
-from controller.errors import IdempotencyError, RequestError, StoreError, TooManyRunsError, UnknownRunError
+from controller.errors import (
+    IdempotencyError,
+    PlanError,
+    RequestError,
+    StoreError,
+    TaskError,
+    TooManyRunsError,
+    UnknownRunError,
+)
 from controller.events import AnswerDelta, Event, RunCreated, RunDone, RunFailed
-from controller.registry import Events, Kept, Key, Runs, State, Step
-from tests.support.fakes import after, now, turns, virtual
+from controller.registry import Events, Kept, Key, Runs, State, Step, bare
+from tests.support.fakes import after, now, turns, virtual, wrapped
 
 
 class Talk:
@@ -250,3 +260,53 @@ async def test_so_many_at_once_and_no_more() -> None:
     talks[0].say(None)
     await first.settled()
     await runs.start(ends(), Kept("next")).settled()
+
+
+class Held:
+    """Something large that a frame holds, a conversation for instance."""
+
+
+@virtual
+@pytest.mark.parametrize("kind", [PlanError, RuntimeError])
+async def test_a_run_that_failed_holds_none_of_the_frames_it_went_through(kind: type[Exception]) -> None:
+    seen: list[weakref.ref[Held]] = []
+
+    async def events(run: str) -> AsyncGenerator[Event]:
+        held = Held()
+        seen.append(weakref.ref(held))
+        yield RunCreated(run=run, brain="test")
+        try:
+            raise ValueError(held)
+        except ValueError as error:
+            raise kind("no") from error
+
+    run = Runs().start(events, Kept("r"))
+    await run.settled()
+    await turns()
+    gc.collect()
+    assert [ref() for ref in seen] == [None]
+    assert run.state is State.FAILED
+    assert isinstance(run.error, PlanError if kind is PlanError else None.__class__)
+
+
+def test_an_error_is_kept_with_all_that_it_tells() -> None:
+    kept = bare(TaskError("later", "busy", 429, 3.5))
+    assert isinstance(kept, TaskError)
+    assert (kept.message, str(kept), kept.code, kept.status, kept.wait_s) == (
+        "later",
+        "later",
+        "busy",
+        429,
+        3.5,
+    )
+    assert bare(wrapped(RequestError("no", "field"))).__dict__ == {"message": "no", "param": "field"}
+    assert bare(RuntimeError("x")) is None
+
+
+@virtual
+async def test_events_are_counted_in_bytes() -> None:
+    run = Runs().start(ends("\U0001f642" * 100), Kept("r"))
+    await run.settled()
+    assert (
+        run.size == sum(len(step.data.encode()) for step in run.steps) > sum(len(s.data) for s in run.steps)
+    )
