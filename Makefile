@@ -25,7 +25,7 @@ run: $(READY) ## Answer a real request: the text of a picture, read aloud.
 .PHONY: test
 test: $(READY) ## Lint, check types, and run the tests; within 20 minutes on two cores.
 	@$(MAKE) --no-print-directory lint
-	@# What serves Hugging Face models runs in one process, all else beside it; the former's output comes last.
+	@# What serves Hugging Face models or starts servers runs in one process, all else beside it; its output comes last.
 	@$(BIN)/python -m pytest -m "experts and not soak" > .experts.log 2>&1 & experts=$$!; \
 	$(BIN)/python -m pytest -q -m "not soak and not experts"; \
 	rest=$$?; wait $$experts; experts=$$?; cat .experts.log; rm -f .experts.log; \
@@ -56,6 +56,7 @@ bench: $(READY) ## Measure against a bare Ray Serve chain, other schedules, and 
 	$(BIN)/python -m benchmarks.brain
 	$(BIN)/python -m benchmarks.batching
 	$(BIN)/python -m benchmarks.waking
+	$(BIN)/python -m benchmarks.residency
 
 .PHONY: wheel
 wheel: $(READY) ## Build the wheel that a cluster's nodes install.

@@ -72,16 +72,14 @@ def check(plan: Plan) -> None:
         raise PlanError(f"No task of the plan can run ({reasons}). Say the request in other words.")
 
 
-def independent(plan: Plan, refused: set[int]) -> list[Task]:
-    """The tasks that need none of the refused ones, directly or through others."""
+def independent(plan: Plan, refused: set[int]) -> bool:
+    """Whether a task needs none of the refused ones, directly or through others."""
     blocked = set(refused)
-    free = []
     for task in plan.tasks:
-        if task.id in blocked or blocked.intersection(task.dep):
-            blocked.add(task.id)
-        else:
-            free.append(task)
-    return free
+        if task.id not in blocked and not blocked.intersection(task.dep):
+            return True
+        blocked.add(task.id)
+    return False
 
 
 async def remarks(plan: Plan) -> AsyncIterator[str]:
