@@ -154,13 +154,20 @@ NAME = "0123456789abcdef" * 2
         (f"![a cat](/images/{NAME}.png)", f"![a cat]({BASE}/images/{NAME}.png)"),
         (f"[a](</audios/{NAME}.wav>)", f"[a](<{BASE}/audios/{NAME}.wav>)"),
         ("of /examples/sign.png", f"of ![sign.png]({BASE}/examples/sign.png)"),
+        (f"图片在/images/{NAME}.png。", f"图片在![image]({BASE}/images/{NAME}.png)。"),
+        (f"`/images/{NAME}.png`/audios/{NAME}.wav图",
+         f"![image]({BASE}/images/{NAME}.png)[audio]({BASE}/audios/{NAME}.wav)图"),
+        (f"/images/{NAME}.png-old x/images/{NAME}.png", f"/images/{NAME}.png-old x/images/{NAME}.png"),
+        (f"{'y' * 290} /images/{NAME}.png", f"{'y' * 290} ![image]({BASE}/images/{NAME}.png)"),
+        (f"{'界' * 290}/images/{NAME}.png", f"{'界' * 290}![image]({BASE}/images/{NAME}.png)"),
+        (f"[a](/images/{NAME}.png)](/x ]( `", f"[a]({BASE}/images/{NAME}.png)](/x ]( `"),
         ("/images/x.png and a/b", "/images/x.png and a/b"),
         (f"{BASE}/images/{NAME}.png", f"{BASE}/images/{NAME}.png"),
     ],
 )  # fmt: skip
 def test_paths_become_links_however_they_come(text: str, told: str) -> None:
     assert linked(text, BASE) == told
-    for size in (1, 3, 50):
+    for size in (1, 3, 7, 50, 300):
         links = Links(BASE)
         pieces = [links.feed(text[start : start + size]) for start in range(0, len(text), size)]
         assert "".join([*pieces, links.rest()]) == told
@@ -171,8 +178,10 @@ def test_links_of_earlier_answers_become_paths_again() -> None:
         assert unlinked(linked(f"so {path} is", BASE), BASE) == f"so {path} is"
 
 
-def test_a_text_without_blanks_is_not_held_for_ever() -> None:
+def test_only_what_may_begin_a_path_is_held_back() -> None:
     links = Links(BASE)
-    given = sum(len(links.feed("x" * 100)) for _ in range(20))
-    assert given >= 1_500
-    assert given + len(links.rest()) == 2_000
+    assert [links.feed(piece) for piece in ("x" * 100, "没有空格的文字", "a/b/", "c", ".", " /im", "x ")] == [
+        "x" * 100, "没有空格的文字", "a", "", "", "/b/c. ", "/imx ",
+    ]  # fmt: skip
+    assert links.feed("/" + "a" * 2_000)
+    assert links.rest() == ""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from controller.api.media import call
+from controller.api.openai.documents import between
 from controller.llm.paths import named
 from controller.rules.mentions import modality_of
 from deployments.placing import asks_llm
@@ -32,11 +33,8 @@ _TAG_LETTERS = 5
 """Shorter words are seldom what a conversation is about."""
 
 _TASK = re.compile(r"\s*(?:#+ *User Request\s+)?### *Task:\s*([^\n]{1,600})", re.IGNORECASE)
-_HISTORY = re.compile(r"<chat_history>\s*(.*?)\s*</chat_history>", re.DOTALL)
 _SAID = re.compile(r"^(USER|ASSISTANT|User|AI): ?", re.MULTILINE)
-_CONVERSATION = re.compile(
-    r"(?:Conversation:|\(5 words or less, no punctuation or quotation\))\s*(.*)", re.DOTALL
-)
+_CONVERSATION = re.compile(r"Conversation:|\(5 words or less, no punctuation or quotation\)")
 _LIBRECHAT = re.compile(
     r"\s*(?:Please generate|Provide|Generate) a concise, 5-word-or-less title for the conversation"
     r"|\s*Analyze this conversation and provide:\s+1\. The detected language"
@@ -46,7 +44,7 @@ _FACE = re.compile(
     r"\s*Your task is to reflect the speaker's likely facial expression through a fitting emoji"
 )
 
-_FILES = re.compile(r"!?\[[^\]\n]*\]\([^)\n]*\)|https?://\S+|/\S+/\S+|[*_`#>]+")
+_FILES = re.compile(r"!?\[[^\[\]\n]*\]\([^()\n]*\)|https?://\S+|/\S+/\S+|[*_`#>]+")
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
 _SENTENCE = re.compile(r"[.!?\n]")
 
@@ -110,10 +108,12 @@ def recognised(messages: Sequence[tuple[str, str]]) -> Chore | None:
 
 def _said(prompt: str, messages: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """The conversation that a chore quotes, else the messages before it."""
-    quoted = _HISTORY.search(prompt) or _CONVERSATION.search(prompt)
+    quoted = between(prompt, "<chat_history>", "</chat_history>")
+    if quoted is None and (begin := _CONVERSATION.search(prompt)) is not None:
+        quoted = prompt[begin.end() :].lstrip()
     if quoted is None:
         return tuple((role, text[:_LONGEST]) for role, text in messages[:-1] if role in ("user", "assistant"))
-    text = quoted[1][:_LONGEST] + quoted[1][_LONGEST:][-_LONGEST:]
+    text = quoted[:_LONGEST] + quoted[_LONGEST:][-_LONGEST:]
     pieces = _SAID.split(text)
     roles = {"USER": "user", "User": "user", "ASSISTANT": "assistant", "AI": "assistant"}
     found = [(roles[pieces[n]], pieces[n + 1].strip()) for n in range(1, len(pieces) - 1, 2)]

@@ -11,11 +11,16 @@ from model_catalog.tasks import Modality
 _STORED = (
     r"/(?:images|audios|videos|files)/[0-9a-f]{32}\.[a-z0-9]{1,5}|/examples/[a-z0-9]{1,40}\.(?:png|jpg|wav)"
 )
-_PATH = re.compile(rf"(\]\(<?)?(?<![\w/.-])`?({_STORED})(?![\w-])`?")
+_PATH = re.compile(rf"(\]\(<?)?(?<![A-Za-z0-9_/.-])`?({_STORED})(?![A-Za-z0-9_-])`?")
+"""A path, with what is written around it; letters of other scripts may stand right beside one."""
+
+_OPEN = re.compile(r"(?:\](?:\(<?)?)?`?(?:/[a-z]*(?:/[a-z0-9.]*`?)?)?\Z")
+"""The end of a text that may be the begin of a path."""
+
 _KINDS = {"images": Modality.IMAGE, "audios": Modality.AUDIO, "videos": Modality.VIDEO}
 _PICTURE = re.compile(r".*\.(?:png|jpg)")
-_LONGEST = 300
-"""The most characters that are held back while they may become a path."""
+_LONGEST = 64
+"""The most characters of a path with what is written around it; longer ends are none."""
 
 
 class Links:
@@ -24,34 +29,45 @@ class Links:
     def __init__(self, base: str) -> None:
         """Begin; ``base`` is this server's address, without a slash at its end."""
         self._base = base
+        self._last = ""  # the character before what is held: it tells whether a path may begin there
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """Take a piece; gives what is known by now. A path has no blanks, so that any ends the waiting."""
+        """Take a piece; gives what is known by now: all but an end that may be the begin of a path."""
         self._held += text
-        end = max(self._held.rfind(" "), self._held.rfind("\n")) + 1
-        end = max(end, len(self._held) - _LONGEST)
-        ready, self._held = self._held[:end], self._held[end:]
-        return linked(ready, self._base)
+        match = _OPEN.search(self._held, max(0, len(self._held) - _LONGEST))
+        return self._given(match.start() if match else len(self._held))
 
     def rest(self) -> str:
         """What was held back, when the text has ended."""
-        ready, self._held = self._held, ""
-        return linked(ready, self._base)
+        return self._given(len(self._held))
+
+    def _given(self, end: int) -> str:
+        """What is held up to a place, or up to the end of the path that stands across it."""
+        before, whole = len(self._last), self._last + self._held
+        end += before
+        end = next((m.end() for m in _PATH.finditer(whole, before) if m.start() < end < m.end()), end)
+        told = linked(whole[:end], self._base, before)
+        self._last, self._held = whole[:end][-1:], whole[end:]
+        return told
 
 
-def linked(text: str, base: str) -> str:
-    """A whole text with addresses for paths."""
+def linked(text: str, base: str, start: int = 0) -> str:
+    """A whole text with addresses for paths, from a place on; what stands before it counts too."""
+    pieces = []
+    for match in _PATH.finditer(text, start):
+        pieces += [text[start : match.start()], _link(match, base)]
+        start = match.end()
+    return "".join([*pieces, text[start:]])
 
-    def link(match: re.Match[str]) -> str:
-        target, path = match[1], match[2]
-        if target:
-            return f"{target}{base}{path}"
-        _, folder, name = path.split("/")
-        picture = folder == "images" or (folder == "examples" and _PICTURE.fullmatch(name))
-        return f"{'!' if picture else ''}[{_KINDS.get(folder, name)}]({base}{path})"
 
-    return _PATH.sub(link, text)
+def _link(match: re.Match[str], base: str) -> str:
+    target, path = match[1], match[2]
+    if target:
+        return f"{target}{base}{path}"
+    _, folder, name = path.split("/")
+    picture = folder == "images" or (folder == "examples" and _PICTURE.fullmatch(name))
+    return f"{'!' if picture else ''}[{_KINDS.get(folder, name)}]({base}{path})"
 
 
 def latest(texts: Sequence[str], modality: Modality) -> list[str]:
@@ -66,5 +82,5 @@ def latest(texts: Sequence[str], modality: Modality) -> list[str]:
 
 def unlinked(text: str, base: str) -> str:
     """A text of an earlier answer with paths for this server's addresses, the form that brains know."""
-    target = rf"!?\[[^\]\n]{{0,100}}\]\({re.escape(base)}({_STORED})\)"
+    target = rf"!?\[[^\[\]\n]{{0,100}}\]\({re.escape(base)}({_STORED})\)"
     return re.sub(target, r"\1", text).replace(f"{base}/", "/")
