@@ -97,6 +97,9 @@ def build(backend: Backend, proxied: bool = False) -> FastAPI:
             "x-request-id",
             "location",
             "mcp-session-id",
+            "retry-after",
+            "x-should-retry",
+            "x-hugginggpt-model",
         ],
     )
     app.add_middleware(ids.RequestIds, proxied=proxied)

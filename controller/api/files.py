@@ -14,15 +14,13 @@ from starlette.responses import Response
 
 from controller.api import media
 from controller.api.body import backend
+from controller.api.openai.parts import FILE_ID
 from controller.api.openai.schema import ERRORS
 from controller.errors import RequestError
 from controller.outcome import Artifact
 from model_catalog.tasks import Modality
 
 router = APIRouter(tags=["files"], responses=ERRORS)
-
-CHUNK = 1 << 20
-"""Bytes that are in this process at a time for each file under way."""
 
 FOLDERS = ("images", "audios", "videos", "files", "examples")
 """The folders whose files are served."""
@@ -40,15 +38,19 @@ _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _INLINE = frozenset({Modality.IMAGE, Modality.AUDIO, Modality.VIDEO})
 
 
-class UploadedFile(BaseModel):
-    """A stored file, in OpenAI's form; ``url`` and ``path`` are what messages and plans name it by."""
+class StoredFile(BaseModel):
+    """A stored file, in OpenAI's form; ``url`` and ``path`` are what messages and plans name it by.
+
+    Names and purposes of uploads are told once and not kept; later they are the store's own.
+    """
 
     id: str
     object: Literal["file"] = "file"
     bytes: int
     created_at: int
-    filename: str | None
-    purpose: str
+    filename: str
+    purpose: str = "user_data"
+    status: Literal["processed"] = "processed"
     url: str
     path: str
     media_type: str
@@ -74,7 +76,7 @@ _FORM: dict[str, Any] = {
 
 
 @router.post("/v1/files", openapi_extra=_FORM)
-async def upload(request: Request) -> UploadedFile:
+async def upload(request: Request) -> StoredFile:
     """Store a file, sent in the field ``file``; name its ``url`` in a message."""
     try:
         form = await request.form(max_files=1, max_fields=8)
@@ -87,7 +89,7 @@ async def upload(request: Request) -> UploadedFile:
     store = backend(request).store
     ticket = await store.begin()
     try:
-        while chunk := await file.read(CHUNK):
+        while chunk := await file.read(media.CHUNK):
             await store.append(ticket, chunk)
         artifact = await store.finish(ticket, file.filename or "")
     except BaseException:
@@ -95,12 +97,20 @@ async def upload(request: Request) -> UploadedFile:
         raise
     finally:
         await form.close()
-    return UploadedFile(
-        id=f"file-{artifact.path.rpartition('/')[2].partition('.')[0]}",
+    sent = {"purpose": str(form.get("purpose") or "user_data")}
+    if file.filename:
+        sent["filename"] = file.filename
+    return told(request, artifact, time.time()).model_copy(update=sent)
+
+
+def told(request: Request, artifact: Artifact, created: float) -> StoredFile:
+    """A stored file as it is told; ``created`` is when it was stored, in seconds since the epoch."""
+    name = artifact.path.rpartition("/")[2]
+    return StoredFile(
+        id=f"{FILE_ID}{name.partition('.')[0]}",
         bytes=artifact.size,
-        created_at=int(time.time()),
-        filename=file.filename,
-        purpose=str(form.get("purpose") or "user_data"),
+        created_at=int(created),
+        filename=name,
         url=f"{request.base_url}{artifact.path[1:]}",
         path=artifact.path,
         media_type=artifact.media_type,
@@ -157,7 +167,7 @@ def _span(request: Request, size: int, headers: dict[str, str]) -> tuple[int, in
 
 
 async def _read(store: Any, path: str, start: int, end: int) -> AsyncIterator[bytes]:
-    while start < end and (chunk := await store.read(path, start, min(CHUNK, end - start))):
+    while start < end and (chunk := await store.read(path, start, min(media.CHUNK, end - start))):
         start += len(chunk)
         yield chunk
 

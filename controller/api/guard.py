@@ -68,20 +68,25 @@ class Guard:
         scope = {**scope, "path": path, "raw_path": path.encode()}
         body = _Body(receive, self._max_upload + _ENVELOPE if UPLOADS.fullmatch(path) else self._max_body)
         begun = False
+        refused: HuggingGPTError | None
 
         async def noted(message: Message) -> None:
             nonlocal begun
-            begun = True
-            await send(message)
+            begun |= not body.over or message.get("status") == BodyTooLargeError.status
+            if begun:  # what is made of half a body is not told
+                await send(message)
 
         try:
             self._check(scope, body)
             await self._app(scope, body.receive, noted)
-        except HuggingGPTError as error:
-            if begun:
-                raise  # an answer is on its way; the server breaks it off
+            refused = body.too_large() if body.over and not begun else None
+        except Exception as error:
+            refused = body.too_large() if body.over else error if isinstance(error, HuggingGPTError) else None
+            if begun or refused is None:
+                raise  # an answer is on its way, which the server breaks off; or nobody expected this
+        if refused is not None:
             await body.drain()
-            await _answer(error, send)
+            await _answer(refused, send)
 
     def _check(self, scope: Scope, body: "_Body") -> None:
         headers = Headers(scope=scope)
@@ -115,9 +120,14 @@ class _Body:
     async def receive(self) -> Message:
         message = await self._receive()
         self._note(message)
-        if self._read > self.limit:
+        if self.over:
             raise self.too_large()
         return message
+
+    @property
+    def over(self) -> bool:
+        """Whether more has come than is taken."""
+        return self._read > self.limit
 
     async def drain(self) -> None:
         """Read on for a while: a client that is still sending would otherwise never see the answer."""

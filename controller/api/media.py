@@ -15,7 +15,6 @@ from controller import reference
 from controller.errors import AttachmentError, BodyTooLargeError, GoneError, TaskError
 from controller.events import Event, RunDone
 from controller.failure import status
-from controller.files import local_path
 from controller.outcome import Artifact, Outcome, Status
 from controller.request import Request as Conversation
 from model_catalog.tasks import Modality, task_type
@@ -27,6 +26,7 @@ CHUNK = 1 << 20
 """Bytes that go to the store, or come from it, at a time."""
 
 _DATA = "data:"
+_LONG = 1 << 18  # characters of a data: URL that are decoded at once
 
 _T = TypeVar("_T")
 
@@ -162,22 +162,9 @@ def data_url(value: str) -> bytes | None:
         raise AttachmentError("The data: URL is damaged; write data:<type>;base64,<data>.") from None
 
 
-async def taken(backend: "Backend", value: str, host: str = "", name: str = "") -> str:
-    """The path of a file that a request names: a path or URL of this server, or a ``data:`` URL.
-
-    Args:
-        backend: what the doors lead to.
-        value: what the request says.
-        host: the name the request was sent to, whose URLs name files of this server.
-        name: a name for what a ``data:`` URL brings.
-
-    Raises:
-        AttachmentError: it is on another host, or no file.
-        MediaError: what a ``data:`` URL brings is not taken.
-
-    """
-    data = data_url(value)
-    return local_path(value, host) if data is None else (await keep(backend, data, name)).path
+async def decoded(value: str) -> bytes | None:
+    """The same as ``data_url``, a long one beside the event loop."""
+    return await asyncio.to_thread(data_url, value) if len(value) > _LONG else data_url(value)
 
 
 # Calls -----------------------------------------------------------------------------------------------------

@@ -18,7 +18,9 @@ from starlette.types import Receive, Scope, Send
 
 from controller.api.body import backend, declared, read
 from controller.api.media import attended
+from controller.api.openai.parts import MOST_FILES
 from controller.api.openai.schema import ERRORS
+from controller.api.openai.sse import unbroken
 from controller.controller import Controller, fresh_id
 from controller.errors import AttachmentError, RequestError, TaskError
 from controller.events import (
@@ -34,7 +36,7 @@ from controller.events import (
 from controller.failure import failure, root, status
 from controller.files import local_path
 from controller.outcome import Artifact, Failure, Outcome
-from controller.registry import Kept, Key, Runs, State
+from controller.registry import Kept, Key, Runs, State, bare
 from controller.request import MAX_MESSAGES, Attachment, Message
 from controller.request import Request as Conversation
 from deployments.errors import NotFoundError
@@ -71,7 +73,7 @@ class RunRequest(BaseModel):
 
     messages: Annotated[list[Message], Field(max_length=MAX_MESSAGES)] = []
     plan: Annotated[list[dict[str, Any]], Field(max_length=1000)] | None = None
-    attachments: Annotated[list[str], Field(max_length=100)] = []
+    attachments: Annotated[list[str], Field(max_length=MOST_FILES)] = []
     stream: bool = False
     background: bool = False
 
@@ -272,23 +274,23 @@ async def _sse(run: Kept, after: int) -> AsyncIterator[bytes]:
         if step is None:
             yield b": still here\n\n"
         else:
-            yield format_sse_event(data_str=step.data, event=step.type, id=str(step.number))
+            yield format_sse_event(data_str=unbroken(step.data), event=step.type, id=str(step.number))
 
 
 def _account(run: Kept) -> str:
     """The account of a run that has ended.
 
     Raises:
-        Exception: it could not be run, or was cancelled; whatever it ended with.
+        HuggingGPTError: it could not be run, or was cancelled; what it ended with.
 
     """
     told = {step.type: step.data for step in run.steps}
     if run.state is State.DONE:
         return f'{{"plan":{told["plan.done"]},"run":{told["run.done"]}}}'
-    if run.error is not None:
-        raise run.error.with_traceback(None)
+    if run.error is not None and (error := bare(run.error)) is not None:
+        raise error  # raised itself, the kept one would hold on to this request
     why = Failure.model_validate(json.loads(told["run.failed"])["error"])
-    raise TaskError(why.message, why.code, status(why.code))
+    raise TaskError(why.message, why.code, status(why.code), why.wait_s)
 
 
 def _summary(request: Request, run: Kept) -> RunSummary:

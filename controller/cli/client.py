@@ -55,7 +55,7 @@ class Client:
                 if answer.is_error:
                     answer.read()
                     raise _refused(answer)
-                for line in answer.iter_lines():
+                for line in _lines(answer):
                     if line.startswith("data:"):
                         yield self._event(line.removeprefix("data:"))
         except httpx2.HTTPError as error:
@@ -142,6 +142,15 @@ class Client:
 
     def _lost(self, error: httpx2.HTTPError) -> ControllerError:
         return ControllerError(f"The server at {self._url} does not answer ({type(error).__name__}).")
+
+
+def _lines(answer: httpx2.Response) -> Iterator[str]:
+    """The lines of a stream; only a line feed ends one, as no other mark within JSON does."""
+    held = b""
+    for piece in answer.iter_bytes():
+        *lines, held = (held + piece).split(b"\n")
+        yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
+    yield held.decode(errors="replace")
 
 
 def _refused(answer: httpx2.Response) -> ControllerError:

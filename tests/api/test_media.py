@@ -21,7 +21,7 @@ from controller.outcome import Status
 from deployments.errors import MediaError, NotFoundError
 from deployments.media import Image
 from model_catalog.errors import UnknownModelError
-from tests.api.desk import URL, Desk, desk
+from tests.api.desk import Desk, desk
 from tests.deployments.samples import PICTURES, gradient
 from tests.support.fakes import busy
 
@@ -100,16 +100,12 @@ def test_damaged_data_urls(value: str) -> None:
         media.data_url(value)
 
 
-async def test_a_file_is_named_or_brought_along(tmp_path: Path) -> None:
-    async with desk(tmp_path) as here:
-        backend = _backend(here)
-        path = (await media.keep(backend, PNG)).path
-        assert await media.taken(backend, f"{URL}{path}") == path
-        assert await media.taken(backend, f"http://hub.example{path}", "hub.example:80") == path
-        brought = await media.taken(backend, "data:text/plain,a%2Cb%0A1%2C2", name="t.csv")
-        assert brought.endswith(".csv")
-        with pytest.raises(AttachmentError, match="another host"):
-            await media.taken(backend, f"http://evil.example{path}")
+async def test_long_data_urls_are_the_same_beside_the_event_loop() -> None:
+    long = f"data:;base64,{'YWJj' * 100_000}"
+    assert await media.decoded(long) == media.data_url(long) == b"abc" * 100_000
+    assert await media.decoded("x" * 300_000) is None
+    with pytest.raises(AttachmentError, match="damaged"):
+        await media.decoded(f"{long}%")
 
 
 # Calls ---------------------------------------------------------------------------------------------------

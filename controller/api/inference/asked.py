@@ -6,7 +6,6 @@ import binascii
 import csv
 import io
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 
 from fastapi import Request
 
-from controller.api.media import Lent, data_url
+from controller.api.media import Lent, decoded
 from controller.errors import RequestError
 from controller.files import local_path
 from model_catalog.tasks import Modality, TaskType
@@ -38,6 +37,7 @@ _EMPTY_OF_MEANING = frozenset(
 )
 """Parameters that ask for what is done anyway, or that change no result."""
 
+_LARGEST = 2**63  # the largest number of a parameter: what fits no machine's word tunes nothing
 _LARGE = 1 << 20  # bytes of JSON that are parsed beside the event loop
 
 
@@ -110,8 +110,10 @@ class Asked:
         found = self.words(self.inputs if value is None else value, name).strip()
         if _LINK.match(found) or _PATH.fullmatch(found):
             return local_path(found, self.host)
-        data = data_url(found)
-        return await self.files.keep(_decoded(found, name) if data is None else data)
+        data = await decoded(found)
+        if data is None:
+            data = await asyncio.to_thread(_decoded, found, name)
+        return await self.files.keep(data)
 
     async def table(self, value: Any, name: str) -> str:
         """The path of a table that was sent as columns of cells.
@@ -196,7 +198,10 @@ async def read(request: Request, files: Lent) -> Asked:
 
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body)
+        text = body.decode(json.detect_encoding(body))
+        found = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:  # halves of characters, which no text has
+            json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise RequestError('The body is no valid JSON; send {"inputs": …, "parameters": {…}}.') from None
     if not isinstance(found, dict):
@@ -231,8 +236,10 @@ def _written(name: str, value: Any) -> str:
             return "true" if value else "false"
         case str():
             return value
-        case int() | float() if math.isfinite(value):
+        case int() | float() if -_LARGEST <= value <= _LARGEST:
             return str(int(value)) if value == int(value) else repr(value)
+        case int() | float():
+            raise RequestError(f"The parameter {name} is too large a number, or none; send another.", name)
         case _:
             raise RequestError(f"The parameter {name} must be a word or a number.", name)
 

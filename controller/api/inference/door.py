@@ -18,6 +18,7 @@ from controller.api.body import backend
 from controller.api.inference.asked import Asked, read
 from controller.api.inference.job import Job
 from controller.api.inference.tasks import METHODS, meant, named, other
+from controller.errors import TaskError
 from controller.failure import failure, patience, root, status
 from deployments.media import File
 from model_catalog.card import ModelCard
@@ -198,4 +199,19 @@ async def _answer(
         answer = await media.attended(request, METHODS.get(row.name, other)(job))
     if isinstance(answer, File):
         return Response(answer.data, media_type=answer.media_type)
-    return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
+    return Response(_json(answer), media_type="application/json")
+
+
+def _json(answer: Any) -> str:
+    """An answer as JSON.
+
+    Raises:
+        TaskError: a number of it is none, which JSON has no word for.
+
+    """
+    try:
+        return json.dumps(answer, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise TaskError(
+            "The model gave numbers that are none (NaN or infinity); try another one.", "expert_failed", 502
+        ) from None

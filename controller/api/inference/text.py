@@ -31,6 +31,7 @@ async def entities(job: Job) -> Any:
         )
     job.asked.take("aggregation_strategy")
     ignored = job.asked.take("ignore_labels") or []
+    ignored = job.asked.texts(ignored, "ignore_labels") if ignored else []
     found = _listed(job, await job.run({"text": job.asked.words()}))
     return [
         {
@@ -179,7 +180,7 @@ async def likeness(job: Job) -> Any:
     outcome = await job.run({"text1": source, "text2": json.dumps(others, ensure_ascii=False)})
     data = outcome.data if isinstance(outcome.data, dict) else {}
     scores = data["scores"] if "scores" in data else [data.get("score")]
-    if len(scores) != len(others):
+    if not isinstance(scores, list) or len(scores) != len(others) or None in scores:
         raise shapeless(job)
     return scores
 

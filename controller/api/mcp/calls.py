@@ -105,7 +105,7 @@ async def _attachment(backend: "Backend", lent: media.Lent, value: str, request:
 
 async def _file(backend: "Backend", lent: media.Lent, value: str) -> str:
     """A file as a path where the client gave its bytes or its id; else as the client named it."""
-    data = media.data_url(value)
+    data = await media.decoded(value)
     if data is not None:
         return await lent.keep(data)
     if value.startswith(FILE_ID):

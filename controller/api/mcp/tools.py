@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from controller.api.mcp.results import RunResult, TaskResult
+from controller.api.openai.parts import MOST_FILES
 from controller.controller import Controller
 from controller.errors import RequestError
 from controller.request import MAX_CHARACTERS
@@ -27,9 +28,6 @@ from model_catalog.tasks import MEDIA, TASKS, Argument, Modality, TaskType
 
 ASK = "ask"
 """The name of the tool for a whole request."""
-
-MAX_FILES = 100
-"""The most files that one request brings along."""
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -71,8 +69,10 @@ _FILE_WORDS = "the path, URL or id of a file on this server, or a data: URL."
 
 def _written(value: Any) -> Any:
     """A value as the registry's arguments take it: numbers and lists of words become words."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
     return value
@@ -104,7 +104,7 @@ class AskArguments(BaseModel):
         ),
     ]
     files: Annotated[
-        list[str], Field(max_length=MAX_FILES, description=f"Files to work on: {_FILE_WORDS}")
+        list[str], Field(max_length=MOST_FILES, description=f"Files to work on: {_FILE_WORDS}")
     ] = []
 
 

@@ -56,8 +56,7 @@ async def begun(
     """
     here = backend(request)
     card = models.expert(here, model)
-    texts = [(turn.role, words(turn.content)) for turn in turns]
-    if card is None and (chore := housekeeping.recognised(texts)) is not None:
+    if (chore := chore_of(request, model, turns)) is not None:
         text = await housekeeping.done(here, chore)
         asked = Conversation.model_construct(messages=(), attachments=(), plan=())
         return asked, _told(direct.reply(text, f"run-{request.state.request_id}"))
@@ -66,6 +65,18 @@ async def begun(
         return asked, here.controller.run(asked, request.headers.get("host", ""))
     direct.task_of(card, asked)  # what it cannot answer is said before anything is sent
     return asked, direct.events(request, card, asked, knobs, stop)
+
+
+def chore_of(request: Request, model: str, turns: Sequence[Turn]) -> housekeeping.Chore | None:
+    """The chore of a chat page that a conversation is; None where a person asks, or an expert is asked.
+
+    Raises:
+        ModelNotFoundError: there is no such model, or it does not run here.
+
+    """
+    if models.expert(backend(request), model) is not None:
+        return None
+    return housekeeping.recognised([(turn.role, words(turn.content)) for turn in turns])
 
 
 async def _told(events: Sequence[Event]) -> AsyncGenerator[Event]:

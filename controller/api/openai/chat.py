@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from controller.api.media import attended
 from controller.api.openai import speaking, sse
-from controller.api.openai.asking import Stream, Whole, begun, whole
+from controller.api.openai.asking import Stream, Whole, begun, chore_of, whole
 from controller.api.openai.chat_schema import (
     ChatAnswer,
     ChatAudio,
@@ -39,7 +39,6 @@ from controller.request import Request as Conversation
 
 async def create(request: Request, body: ChatBody) -> Response:
     """Answer a conversation, whole or in a stream of chunks."""
-    check(body)
     asked, events = await _asked(request, body)
     stream = _Chunks(request, body, asked)
     if body.stream:
@@ -66,8 +65,7 @@ def check(body: ChatBody) -> None:
         raise RequestError("There is one answer to a request; leave n out, or ask again for another.", "n")
     if body.logprobs or body.top_logprobs:
         raise RequestError("Probabilities of tokens are not known here; leave logprobs out.", "logprobs")
-    form = (body.response_format or {"type": "text"}).get("type")
-    if form != "text":
+    if body.response_format is not None and body.response_format.type != "text":
         raise RequestError(
             "Answers are plain text here; leave response_format out. The field hugginggpt of each answer "
             "holds its results as data.",
@@ -87,6 +85,10 @@ async def _asked(request: Request, body: ChatBody) -> tuple[Conversation, AsyncG
         Turn(message.role, message.content, f"messages.{number}.content")
         for number, message in enumerate(body.messages)
     ]
+    if body.response_format is not None and chore_of(request, body.model, turns) is not None:
+        # Pages may ask for the JSON that chores are answered in anyway.
+        body = body.model_copy(update={"response_format": None})
+    check(body)
     return await begun(request, body.model, turns, body.knobs, body.stops)
 
 
@@ -135,7 +137,7 @@ class _Chunks:
                 async for chunk in chunks:
                     yield chunk
         except Exception as error:
-            yield f"data: {json.dumps({'error': sse.error(error)}, ensure_ascii=False)}\n\n".encode()
+            yield sse.event(json.dumps({"error": sse.error(error)}, ensure_ascii=False))
         finally:
             await stream.close()
 
@@ -166,8 +168,10 @@ class _Chunks:
         audio = await _spoken(self._request, self._body, text, done)
         if audio is not None:
             yield self._chunk({"audio": audio.model_dump()})
-        account = Account.of(done, plan, self._base).model_dump(mode="json")
-        yield self._chunk({"hugginggpt": account}, "stop")
+        yield self._chunk(
+            {}, "stop"
+        )  # before the account: a client that cannot read this has its answer whole
+        yield self._chunk({"hugginggpt": Account.of(done, plan, self._base).streamed()})
         options = self._body.stream_options
         if options is not None and options.include_usage:
             yield self._line([], Usage.of(spoken(self._asked), text, done))
@@ -180,7 +184,7 @@ class _Chunks:
         chunk = ChatChunk(
             id=self._id, created=self._created, model=self._body.model, choices=choices, usage=usage
         )
-        return f"data: {chunk.model_dump_json()}\n\n".encode()
+        return sse.event(chunk.model_dump_json())
 
 
 def _progress(event: Event) -> str:

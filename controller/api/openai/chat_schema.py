@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from controller.api.openai.parts import Part, Words
-from controller.api.openai.schema import PLANNER, Account, Body, Name, Told, Usage, now
+from controller.api.openai.schema import PLANNER, Account, Body, Form, Name, Told, Usage, now
 
 MOST_MESSAGES = 10_000
 
@@ -42,7 +42,7 @@ class ChatBody(Body):
     n: int | None = 1
     logprobs: bool | None = False
     top_logprobs: int | None = None
-    response_format: dict[str, Any] | None = None
+    response_format: Form | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     functions: list[dict[str, Any]] | None = None

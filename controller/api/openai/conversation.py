@@ -8,7 +8,7 @@ from fastapi import Request
 
 from controller.api.body import backend, recent
 from controller.api.openai import documents, links
-from controller.api.openai.parts import MOST_FILES, Content, files, words
+from controller.api.openai.parts import MOST_FILES, Content, count, files, words
 from controller.errors import RequestError
 from controller.request import MAX_CHARACTERS, MAX_MESSAGES, Attachment, Message
 from controller.request import Request as Conversation
@@ -39,19 +39,23 @@ async def conversation(request: Request, turns: Sequence[Turn]) -> Conversation:
     that a chat page wrote around the request go along as a file.
 
     Raises:
-        RequestError: no message of the user comes last, or one is too long.
+        RequestError: no message of the user comes last, one is too long, or it brings too many files.
         MediaError: a file is of a kind that is not taken.
 
     """
     asked, before = _parted(turns)
     base = base_of(request)
+    if (number := count(asked.content)) > MOST_FILES:
+        raise RequestError(
+            f"The request brings {number:,} files, and {MOST_FILES} are taken; send fewer.", asked.param
+        )
     attached = await files(request, asked.content, asked.param)
     room = MOST_FILES - len(attached)
     context: list[Message] = []
     for turn in reversed(before[-MAX_MESSAGES + 1 :]):
         text = links.unlinked(words(turn.content), base)
         if turn.role == "user" and room > 0:
-            found = (await files(request, turn.content, turn.param))[:room]
+            found = await files(request, turn.content, turn.param, room)
             room -= len(found)
             text = "\n".join([*([text] if text else []), *(item.path for item in found)])
         if text:

@@ -6,7 +6,7 @@ from fastapi import Request
 from pydantic import Field
 
 from controller.api.body import backend, recent
-from controller.api.media import data_url
+from controller.api.media import decoded
 from controller.api.openai.schema import Body
 from controller.errors import AttachmentError, RequestError
 from controller.failure import failure, root
@@ -76,10 +76,11 @@ class Part(Body):
         if self.input_audio is not None:
             return f"data:audio/{self.input_audio.format};base64,{self.input_audio.data}", ""
         held = self.file or self
-        place = self.image_url or self.audio_url or self.video_url or held.file_data or held.file_id
+        place = self.image_url or self.audio_url or self.video_url
         if isinstance(place, Address):
             place = place.url
-        return place or self.file_url or "", held.filename or ""
+        place = place or _declared(held.file_data or "") or held.file_id or self.file_url
+        return place or "", held.filename or ""
 
 
 Content = str | list[Part] | None
@@ -93,23 +94,29 @@ def words(content: Content) -> str:
     return "\n".join(part.words for part in content or () if part.words)
 
 
-async def files(request: Request, content: Content, param: str) -> list[Attachment]:
+def count(content: Content) -> int:
+    """How many files a message brings."""
+    return sum(part.source is not None for part in content) if isinstance(content, list) else 0
+
+
+async def files(request: Request, content: Content, param: str, most: int = MOST_FILES) -> list[Attachment]:
     """The files of a message; what a ``data:`` URL brings is stored.
 
     Args:
         request: the HTTP request.
         content: of the message.
         param: the field it stands in, for errors.
+        most: how many of them, the first ones.
 
     Raises:
         RequestError: a part names no file, or one on another host.
         MediaError: a file is of a kind that is not taken.
 
     """
-    found = []
+    found: list[Attachment] = []
     for number, part in enumerate(content if isinstance(content, list) else ()):
         source = part.source
-        if source is not None:
+        if source is not None and len(found) < most:
             found.append(await _file(request, *source, f"{param}.{number}"))
     return found
 
@@ -121,7 +128,7 @@ async def _file(request: Request, source: str, name: str, param: str) -> Attachm
     try:
         if source.startswith(FILE_ID):
             artifact, _ = await here.store.find(source.removeprefix(FILE_ID))
-        elif (data := data_url(_declared(source, name))) is not None:
+        elif (data := await decoded(source)) is not None:
             artifact = await recent(request).keep(here, data, name)
         else:
             artifact = await here.controller.cluster.stat(local_path(source, request.headers.get("host", "")))
@@ -134,8 +141,6 @@ async def _file(request: Request, source: str, name: str, param: str) -> Attachm
     return Attachment(path=artifact.path, modality=artifact.modality)
 
 
-def _declared(source: str, name: str) -> str:
-    """A file's data as a ``data:`` URL; some clients send its base64 alone, beside its name."""
-    if name and not source.startswith(("data:", "http:", "https:", "/")):
-        return f"data:application/octet-stream;base64,{source}"
-    return source
+def _declared(data: str) -> str:
+    """A file's data as a ``data:`` URL; some clients send its base64 alone, which has no colon."""
+    return f"data:application/octet-stream;base64,{data}" if data and ":" not in data[:10] else data

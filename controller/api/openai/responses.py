@@ -46,8 +46,7 @@ def check(body: ResponsesBody) -> None:
     for name in ("previous_response_id", "conversation"):
         if getattr(body, name) is not None:
             raise RequestError("Responses are not kept here; send the whole conversation as input.", name)
-    form = ((body.text or {}).get("format") or {"type": "text"}).get("type")
-    if form != "text":
+    if body.text is not None and body.text.format is not None and body.text.format.type != "text":
         raise RequestError(
             "Answers are plain text here; leave text.format out. The field hugginggpt of each response holds "
             "its results as data.",
@@ -140,12 +139,12 @@ class _Answer:
     def _line(self, kind: str, fields: dict[str, Any]) -> bytes:
         name = f"response.{kind}"
         told = {
-            key: value.model_dump(mode="json") if isinstance(value, ResponseObject) else value
+            key: _streamed(value) if isinstance(value, ResponseObject) else value
             for key, value in fields.items()
         }
         data = json.dumps({"type": name, "sequence_number": self._count, **told}, ensure_ascii=False)
         self._count += 1
-        return f"event: {name}\ndata: {data}\n\n".encode()
+        return sse.event(data, name)
 
     def _response(self, status: Any, error: dict[str, Any] | None = None) -> ResponseObject:
         body, done = self._body, self._done
@@ -168,3 +167,10 @@ class _Answer:
             usage=usage,
             hugginggpt=Account.of(done, self._plan, self._base) if done is not None else None,
         )
+
+
+def _streamed(told: ResponseObject) -> dict[str, Any]:
+    """A response as JSON of one line in a stream."""
+    account = told.hugginggpt
+    found = told.model_dump(mode="json", exclude={"hugginggpt"})
+    return found | {"hugginggpt": None if account is None else account.streamed()}

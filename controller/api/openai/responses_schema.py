@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from controller.api.openai.parts import Part, Words
-from controller.api.openai.schema import PLANNER, Account, Body, Name, Told, Usage
+from controller.api.openai.schema import PLANNER, Account, Body, Form, Name, Told, Usage
 
 MOST_ITEMS = 10_000
 
@@ -18,6 +18,12 @@ class InputItem(Body):
     content: Words | list[Part] | None = None
 
 
+class TextOptions(Body):
+    """How the words of an answer are to be written."""
+
+    format: Form | None = None
+
+
 class ResponsesBody(Body):
     """A request; see docs/api.md for what of OpenAI's fields counts here."""
 
@@ -28,7 +34,7 @@ class ResponsesBody(Body):
     background: bool | None = False
     previous_response_id: str | None = None
     conversation: str | dict[str, Any] | None = None
-    text: dict[str, Any] | None = None
+    text: TextOptions | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None

@@ -1,5 +1,6 @@
 """What several endpoints of OpenAI's dialect have in common: errors, usage, and the account of a run."""
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
@@ -14,6 +15,12 @@ from model_catalog.tasks import Modality
 PLANNER = "hugginggpt"
 """The model that plans a request and has experts do it."""
 
+_STREAMED_DATA = 32 << 10
+"""The most bytes of data, of all outcomes together, in one line of a stream."""
+
+_STREAMED_WORDS = 1_000
+"""The most characters of each text in such a line."""
+
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 """The model that a request names."""
 
@@ -22,6 +29,12 @@ class Body(BaseModel):
     """A request; fields that mean nothing here are passed over, as OpenAI's clients send many."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+class Form(Body):
+    """How an answer is to be written."""
+
+    type: str = "text"
 
 
 class Told(BaseModel):
@@ -97,6 +110,33 @@ class Account(Told):
             outcomes=done.outcomes,
             artifacts=made(done.outcomes, base),
         )
+
+    def streamed(self) -> dict[str, Any]:
+        """The account as JSON of one line in a stream: clients refuse lines that are too long.
+
+        Of data, what fits is told, the shortest first; ``data_left_out`` marks the outcomes without theirs.
+        Of texts, in plans and outcomes alike, the begin is told.
+        """
+        told: dict[str, Any] = _shortened(
+            self.model_dump(mode="json", exclude={"outcomes": {"__all__": {"data"}}})
+        )
+        data = [outcome.model_dump(mode="json", include={"data"})["data"] for outcome in self.outcomes]
+        sizes = [len(json.dumps(item)) for item in data]
+        room = _STREAMED_DATA
+        for place in sorted(range(len(data)), key=sizes.__getitem__):
+            room -= sizes[place]
+            more = {"data": data[place]} if room >= 0 else {"data": None, "data_left_out": True}
+            told["outcomes"][place].update(more)
+        return told
+
+
+def _shortened(told: Any) -> Any:
+    """JSON with each of its texts at most so long."""
+    if isinstance(told, str):
+        return told if len(told) <= _STREAMED_WORDS else f"{told[:_STREAMED_WORDS]}…"
+    if isinstance(told, list):
+        return [_shortened(item) for item in told]
+    return {name: _shortened(item) for name, item in told.items()} if isinstance(told, dict) else told
 
 
 def made(outcomes: Sequence[Outcome], base: str) -> tuple[Made, ...]:

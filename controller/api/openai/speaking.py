@@ -13,7 +13,9 @@ from controller.api.openai.sound import Format
 from controller.events import RunDone
 from model_catalog.tasks import Modality
 
-_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
+_LINK = re.compile(
+    r"!?\[([^\[\]\n]*)\]\([^()\n]*\)"
+)  # no bracket within, so that no text costs more than its length
 _EXPIRES_S = 3600
 _FORMATS: dict[str, Format] = {"pcm16": "pcm"}
 
@@ -40,10 +42,11 @@ async def answer(request: Request, options: AudioOptions | None, text: str, done
         if artifact.modality is Modality.AUDIO
     ]
     if spoken:
-        outcome = spoken[-1]
+        data = await speech.sound(request, spoken[-1], form)
     else:
-        outcome = await speech.said(request, "text-to-speech", _LINK.sub(r"\1", text), wanted.voice, None)
-    data = await speech.sound(request, outcome, form)
+        plain = _LINK.sub(r"\1", text)
+        async with speech.aloud(request, "text-to-speech", plain, wanted.voice, None) as outcome:
+            data = await speech.sound(request, outcome, form)
     return ChatAudio(
         id=f"audio-{secrets.token_hex(12)}",
         data=base64.b64encode(data).decode(),

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
 from fastapi import Request
@@ -11,7 +12,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from controller.api.body import backend
-from controller.api.media import attended, call, read
+from controller.api.media import attended, call, lent, read
 from controller.api.openai import models, sse
 from controller.api.openai.parts import Words
 from controller.api.openai.schema import PLANNER, Body, Name
@@ -50,11 +51,27 @@ async def create(request: Request, body: SpeechBody) -> Response:
 
 async def _spoken(request: Request, body: SpeechBody) -> tuple[Outcome, bytes]:
     task, model = models.serving(backend(request), body.model, "text-to-speech", "text-to-audio")
-    outcome = await said(request, task, body.input, body.voice, model)
-    return outcome, await sound(request, outcome, body.response_format, body.speed)
+    async with aloud(request, task, body.input, body.voice, model) as outcome:
+        return outcome, await sound(request, outcome, body.response_format, body.speed)
 
 
-async def said(
+@asynccontextmanager
+async def aloud(
+    request: Request, task: str, text: str, voice: str | dict[str, Any], model: str | None
+) -> AsyncIterator[Outcome]:
+    """The outcome of a text read aloud, whose file is removed at the end: its client is never told of it.
+
+    Raises:
+        TaskError: the expert failed, or has no such voice.
+
+    """
+    async with lent(backend(request)) as made:
+        outcome = await _said(request, task, text, voice, model)
+        made.note(outcome)
+        yield outcome
+
+
+async def _said(
     request: Request, task: str, text: str, voice: str | dict[str, Any], model: str | None
 ) -> Outcome:
     """The outcome of a text read aloud, in a voice by its name.
@@ -83,6 +100,6 @@ async def sound(request: Request, outcome: Outcome, form: Format, speed: float =
 async def _events(data: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(data), _PIECE):
         audio = base64.b64encode(data[start : start + _PIECE]).decode()
-        yield f"data: {json.dumps({'type': 'speech.audio.delta', 'audio': audio})}\n\n".encode()
+        yield sse.event(json.dumps({"type": "speech.audio.delta", "audio": audio}))
     usage = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
-    yield f"data: {json.dumps({'type': 'speech.audio.done', 'usage': usage})}\n\n".encode()
+    yield sse.event(json.dumps({"type": "speech.audio.done", "usage": usage}))

@@ -1,6 +1,6 @@
 """Server-sent events as OpenAI's clients read them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from starlette.responses import StreamingResponse
@@ -13,6 +13,9 @@ BEAT = b": still at it\n\n"
 
 DONE = b"data: [DONE]\n\n"
 """What ends a stream of chunks."""
+
+_ESCAPED = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"}
+"""The other marks at which Python breaks lines are escaped in any JSON."""
 
 
 def response(body: AsyncIterator[bytes]) -> StreamingResponse:
@@ -27,5 +30,12 @@ def error(cause: BaseException) -> dict[str, Any]:
     return {"message": told.message, "type": kind(status(told.code)), "param": None, "code": told.code}
 
 
-DESCRIBED: Mapping[int | str, Mapping[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
-"""A route's answers where it may stream, for its description."""
+def unbroken(data: str) -> str:
+    """JSON without the characters at which some clients break lines beside those that the protocol names."""
+    return data.translate(_ESCAPED)
+
+
+def event(data: str, name: str = "") -> bytes:
+    """An event of some JSON, with its type where it has one."""
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {unbroken(data)}\n\n".encode()

@@ -1,31 +1,20 @@
 """``/v1/files``: what is stored: listed, told, given, deleted; uploads are ``controller.api.files``."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import Query, Request
 from starlette.responses import Response
 
 from controller.api.body import backend
-from controller.api.files import serve_file
-from controller.api.openai.conversation import base_of
+from controller.api.files import StoredFile, serve_file, told
 from controller.api.openai.parts import FILE_ID
 from controller.api.openai.schema import Told
-from controller.outcome import Artifact
+from controller.errors import RequestError
+from controller.failure import failure, root
+from deployments.errors import NotFoundError
 
-
-class StoredFile(Told):
-    """A stored file; names and purposes of uploads are not kept, so that these are the store's own."""
-
-    id: str
-    object: Literal["file"] = "file"
-    bytes: int
-    created_at: int
-    filename: str
-    purpose: str = "user_data"
-    status: Literal["processed"] = "processed"
-    url: str
-    path: str
-    media_type: str
+if TYPE_CHECKING:
+    from controller.api.app import Store
 
 
 class FileList(Told):
@@ -53,19 +42,35 @@ async def listed(
     order: Literal["asc", "desc"] = "desc",
     purpose: str | None = None,
 ) -> FileList:
-    """Stored files, uploads and results alike, the newest first."""
+    """Stored files, uploads and results alike, the newest first.
+
+    Raises:
+        RequestError: there is no file to begin after.
+
+    """
     if purpose not in (None, "user_data"):
         return FileList(data=[], has_more=False)
     store = backend(request).store
+    if after:
+        await _known(store, after)
     found, more = await store.listed(limit, after.removeprefix(FILE_ID), order == "desc")
-    data = [_told(request, artifact, created) for artifact, created in found]
+    data = [told(request, artifact, created) for artifact, created in found]
     ends = {"first_id": data[0].id, "last_id": data[-1].id} if data else {}
     return FileList(data=data, has_more=more, **ends)
 
 
+async def _known(store: "Store", after: str) -> None:
+    try:
+        await store.find(after.removeprefix(FILE_ID))
+    except Exception as error:
+        if isinstance(root(error), NotFoundError):
+            raise RequestError(failure(error).message, "after") from None
+        raise
+
+
 async def one(request: Request, file: str) -> StoredFile:
     """A stored file, by its id."""
-    return _told(request, *await backend(request).store.find(file.removeprefix(FILE_ID)))
+    return told(request, *await backend(request).store.find(file.removeprefix(FILE_ID)))
 
 
 async def content(request: Request, file: str) -> Response:
@@ -80,20 +85,4 @@ async def delete(request: Request, file: str) -> Deleted:
     store = backend(request).store
     artifact, _ = await store.find(file.removeprefix(FILE_ID))
     await store.remove(artifact.path)
-    return Deleted(id=_id(artifact))
-
-
-def _id(artifact: Artifact) -> str:
-    return f"{FILE_ID}{artifact.path.rpartition('/')[2].partition('.')[0]}"
-
-
-def _told(request: Request, artifact: Artifact, created: float) -> StoredFile:
-    return StoredFile(
-        id=_id(artifact),
-        bytes=artifact.size,
-        created_at=int(created),
-        filename=artifact.path.rpartition("/")[2],
-        url=f"{base_of(request)}{artifact.path}",
-        path=artifact.path,
-        media_type=artifact.media_type,
-    )
+    return Deleted(id=told(request, artifact, 0.0).id)
