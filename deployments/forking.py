@@ -63,7 +63,7 @@ LINGER_S = 60.0
 """How long it stays when neither a model nor a Ray node that asked is left."""
 
 TOUCH_S = 5.0
-"""How often a piece of the weights that are held is touched."""
+"""How often a piece of the weights that are held is touched, and removed files are given up."""
 
 _HEARING_S = 5.0
 _OWN = ("deployments", "model_catalog")
@@ -181,6 +181,7 @@ class Zygote:
             return {"held": held}
         if asked == "stop":
             self._ending = True
+        self._ram.tidy()
         return self._figures()
 
     def _figures(self) -> dict[str, Any]:

@@ -6,6 +6,8 @@ user may lock memory. Nothing is copied: a model on the CPU has these very pages
 crash there is nothing to clean up. Where RAM is short the kernel still takes back what is not locked, rather
 than end a process.
 
+A file that was removed or changed is given up: as long as it is mapped, its room on the disk is not free.
+
 The zygote holds them, for it outlives its models. It runs no code of ours but this and its own.
 """
 
@@ -33,11 +35,12 @@ Identity = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A file's pages, mapped at ``address``."""
+    """A file's pages, mapped at ``address``; ``names`` are the paths by which it was asked for."""
 
     address: int
     size: int
     locked: bool
+    names: set[str]
 
 
 def default_budget() -> int:
@@ -71,34 +74,44 @@ class Ram:
             budget: the most bytes to hold in all.
 
         """
-        wanted: dict[Identity, str] = {}
+        self.tidy()
+        wanted: dict[Identity, set[str]] = {}
         for path in paths:
             found = _identity(path)
             if found is not None and found[2]:
-                wanted[found] = path
+                wanted.setdefault(found, set()).add(path)
         if not wanted or sum(size for _, _, size, _ in wanted) > budget:
             self._shrink(budget)
             return 0
-        for identity in wanted:
+        for identity, names in wanted.items():
             if identity in self._files:
                 self._files.move_to_end(identity)
-        new = {identity: path for identity, path in wanted.items() if identity not in self._files}
+                self._files[identity].names.update(names)
+        new = {identity: names for identity, names in wanted.items() if identity not in self._files}
         self._shrink(budget - sum(size for _, _, size, _ in new), wanted)
-        for identity, path in new.items():
-            held = _mapped(path, identity)
+        for identity, names in new.items():
+            held = _mapped(names, identity)
             if held is not None:
                 self._files[identity] = held
                 self.held_bytes += held.size
         return sum(identity in self._files for identity in wanted)
 
     def touch(self) -> None:
-        """Tell the kernel that the next piece of what is held, and not locked, is in use; quick."""
+        """Tell the kernel that the next piece of what is held, and not locked, is in use; quick. Tidies."""
+        self.tidy()
         loose = [held for held in self._files.values() if not held.locked]
         pieces = [(held, start) for held in loose for start in range(0, held.size, _CHUNK)]
         if pieces:
             self._turn = (self._turn + 1) % len(pieces)
             held, start = pieces[self._turn]
             _libc.madvise(held.address + start, min(_CHUNK, held.size - start), _POPULATE_READ)
+
+    def tidy(self) -> None:
+        """Give up files that no path leads to any more: they were removed, or others took their place."""
+        for identity, held in list(self._files.items()):
+            held.names.intersection_update([name for name in held.names if _identity(name) == identity])
+            if not held.names:
+                self._give_up(identity)
 
     def _shrink(self, budget: int, spared: Iterable[Identity] = ()) -> None:
         """Give up files, the least recently used first, until what is held is within ``budget``."""
@@ -107,9 +120,12 @@ class Ram:
             if self.held_bytes <= budget:
                 return
             if identity not in kept:
-                held = self._files.pop(identity)
-                self.held_bytes -= held.size
-                _libc.munmap(held.address, held.size)
+                self._give_up(identity)
+
+    def _give_up(self, identity: Identity) -> None:
+        held = self._files.pop(identity)
+        self.held_bytes -= held.size
+        _libc.munmap(held.address, held.size)
 
 
 def _identity(path: str) -> Identity | None:
@@ -121,10 +137,10 @@ def _identity(path: str) -> Identity | None:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _mapped(path: str, identity: Identity) -> _Held | None:
+def _mapped(names: set[str], identity: Identity) -> _Held | None:
     """The file's pages in memory; None where it is gone, or another one by now."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(min(names), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
@@ -140,7 +156,7 @@ def _mapped(path: str, identity: Identity) -> _Held | None:
     locked = _libc.mlock(address, size) == 0
     if not locked:
         _libc.madvise(address, size, _POPULATE_READ)
-    return _Held(address, size, locked)
+    return _Held(address, size, locked, names)
 
 
 def _total() -> int:

@@ -38,6 +38,14 @@ def _dropped(path: str) -> int:
     return sum(page & 1 for page in seen)
 
 
+def mapped(path: Path) -> bool:
+    """Whether this process maps a file that is, or was, at a path."""
+    return any(
+        str(path) == line.split(maxsplit=5)[-1].removesuffix(" (deleted)").strip()
+        for line in Path("/proc/self/maps").read_text().splitlines()
+    )
+
+
 @pytest.mark.parametrize("may_lock", [True, False])
 def test_what_is_held_stays_and_what_is_given_up_goes(
     tmp_path: Path, may_lock: bool, monkeypatch: pytest.MonkeyPatch
@@ -79,7 +87,43 @@ def test_a_file_that_was_changed_is_another(tmp_path: Path) -> None:
     held.hold([path], 1 << 30)
     Path(_file(tmp_path, "new", 8)).replace(path)
     assert held.hold([path, str(tmp_path / "absent"), _file(tmp_path, "empty", 0)], 1 << 30) == 1
-    assert held.held_bytes == (256 + 8) * PAGE
+    assert held.held_bytes == 8 * PAGE, "the one that was there before is given up"
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_file_that_was_removed_is_given_up_and_its_room_on_the_disk_is_free(
+    tmp_path: Path, replaced: bool
+) -> None:
+    held = ram.Ram()
+    path, other = (Path(_file(tmp_path, name)) for name in "ab")
+    held.hold([str(path), str(other)], 1 << 30)
+    held.touch()
+    assert mapped(path)
+    if replaced:
+        Path(_file(tmp_path, "new")).replace(path)
+    else:
+        path.unlink()
+    assert mapped(path), "and so it takes room"
+    held.touch()
+    assert (mapped(path), mapped(other)) == (False, True)
+    assert held.held_bytes == 256 * PAGE
+
+
+def test_a_file_of_two_models_stays_until_its_last_name_is_gone(tmp_path: Path) -> None:
+    held = ram.Ram()
+    path, link = Path(_file(tmp_path, "a")), tmp_path / "link"
+    link.symlink_to(path)
+    twin = tmp_path / "twin"
+    twin.hardlink_to(path)
+    held.hold([str(link)], 1 << 30)
+    held.hold([str(twin)], 1 << 30)
+    path.unlink()
+    held.touch()
+    assert held.held_bytes == 256 * PAGE
+    twin.unlink()
+    held.touch()
+    assert held.held_bytes == 0
+    assert not mapped(path)
 
 
 def test_the_budget_is_a_part_of_what_a_container_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
