@@ -165,39 +165,70 @@ class Apart:
         """
         clock = Clock()
         process = Process()
+        try:
+            ready = self._ready(process)
+            loaded = replace(ready.loaded, start_s=clock.lap() - ready.loaded.ready_s)
+            self._peak = ready.peak
+            process.hold(ready.weights, self._budget)
+        except BaseException:
+            process.close()
+            raise
+        return process, loaded
+
+    def _ready(self, process: Process) -> Ready:
+        """Have the model loaded there.
+
+        Raises:
+            ExpertError: it cannot be loaded.
+
+        """
         ahead = () if process.forked else forking.MODULES
+        cannot = f"{self._card.id} cannot be loaded: its process"
         try:
             process.channel.send(Load(self._card, self._name, self._token, ahead))
             while isinstance(message := process.channel.receive(), Said):
                 logger.log(message.level, "%s", message.text)
         except Closed:
-            ended = process.ended()
-            process.close()
-            raise ExpertError(
-                f"{self._card.id} cannot be loaded: its process {ended}; its replica's log has more."
-            ) from None
+            raise ExpertError(f"{cannot} {process.ended()}; its replica's log has more.") from None
+        except pickle.UnpicklingError as error:
+            raise ExpertError(f"{cannot} gave what its replica does not take: {error}") from None
         if isinstance(message, Failed):
-            process.close()
             raise message.error
         assert isinstance(message, Ready)  # noqa: S101 - there are no other messages before
-        self._peak = message.peak
-        process.hold(message.weights, self._budget)
-        return process, replace(message.loaded, start_s=clock.lap() - message.loaded.ready_s)
+        return message
 
     # What the process says, on a thread of its own ---------------------------------------------------------
 
     def _follow(self, process: Process) -> None:
-        """Take what the process says; begin another where it dies."""
-        while True:
+        """Take what the process says; begin another where it dies, or talks nonsense.
+
+        Whatever goes wrong, this thread goes on or the replica is given up: else calls would wait for ever.
+        """
+        followed: Process | None = process
+        while followed is not None:
             try:
-                self._heard(process.channel.receive())
+                self._heard(followed.channel.receive())
             except Closed:
-                successor = None if self._closed else self._succeeded(process)
-                if successor is None:
-                    return
-                process = successor
+                followed = self._next(followed)
             except pickle.UnpicklingError as error:
                 self._fail_first(f"{self._card.id} gave what its replica does not take: {error}")
+            except Exception as error:
+                logger.error("what the process of %s said means nothing", self._card.id, exc_info=error)
+                followed.channel.close()  # with which it ends
+                followed = self._next(followed)
+
+    def _next(self, dead: Process) -> Process | None:
+        """The process to follow after a dead one; None where the replica ends or is given up."""
+        if self._closed:
+            return None
+        try:
+            return self._succeeded(dead)
+        except Exception as error:
+            logger.error("the process of %s cannot be replaced", self._card.id, exc_info=error)
+            self._give_up(f"its process cannot be replaced ({type(error).__name__})")
+            if self._process is not None:
+                self._process.close()
+            return None
 
     def _heard(self, message: object) -> None:
         match message:

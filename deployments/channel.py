@@ -18,6 +18,7 @@ _HEAD = struct.Struct("!I")
 _SIZE = struct.Struct("!Q")
 _AT_ONCE = 1 << 20  # bytes asked of the socket at a time, and so parts joined before they are sent
 _PARTS = 1 << 16
+_LONGEST = 300  # characters of an error
 
 _PLAIN = frozenset({"set", "frozenset", "complex", "bytearray", "range", "slice"})
 _OURS = ("deployments.", "model_catalog.")
@@ -78,7 +79,7 @@ class Channel:
 
         Raises:
             Closed: the other side is gone.
-            pickle.UnpicklingError: it holds what is not taken from there.
+            pickle.UnpicklingError: it holds what is not taken from there, or cannot be read.
 
         """
         (count,) = _HEAD.unpack(self._exactly(_HEAD.size))
@@ -86,7 +87,13 @@ class Channel:
             raise Closed
         sizes = _SIZE.iter_unpack(self._exactly(count * _SIZE.size))
         pickled, *arrays = [self._exactly(size) for (size,) in sizes]
-        return _load(pickled, arrays, self._trusted)
+        try:
+            return _load(pickled, arrays, self._trusted)
+        except pickle.UnpicklingError:
+            raise
+        except Exception as error:  # a name that is not there, arguments that do not fit, and whatever else
+            told = f"it cannot be read ({type(error).__name__}: {error})"[:_LONGEST]
+            raise pickle.UnpicklingError(told) from error
 
     def close(self) -> None:
         """End the conversation; whoever waits for a message on either side is told so."""

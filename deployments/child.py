@@ -128,7 +128,7 @@ class Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Send a record as text."""
         try:
-            self._channel.send(Said(record.levelno, self.format(record)))
+            self._channel.send(Said(int(record.levelno), self.format(record)))
         except Closed:
             pass  # and so this process ends
         except Exception:  # a log is no reason to fail

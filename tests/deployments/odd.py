@@ -6,10 +6,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from deployments import memory
 from deployments.errors import ExpertError, InputError
 from deployments.media import Image
 from deployments.result import Input, Result
@@ -93,6 +95,21 @@ class Odd(Runner):
     def _smuggle(self, item: Input, more: str) -> Result:
         return Result(image=Smuggled())  # type: ignore[arg-type]
 
+    def _absent(self, item: Input, more: str) -> Result:
+        """Give what is of a type, or a module, of ours that only this process has."""
+        name = more or "deployments.result"
+        alone = type("Alone", (), {"__module__": name})
+        vars(sys.modules.setdefault(name, ModuleType(name)))["Alone"] = alone
+        return Result(image=alone())
+
+    def _misshapen(self, item: Input, more: str) -> Result:
+        return Result(image=Misshapen())  # type: ignore[arg-type]
+
+    def _nonsense(self, item: Input, more: str) -> Result:
+        """Have this process tell its memory as no number."""
+        memory.peak = lambda _: "much"  # type: ignore[assignment, return-value]
+        return Result(text="nonsense")
+
     def _break(self, item: Input, more: str) -> Result:
         self.broken = True
         return Result(text="broken")
@@ -107,3 +124,10 @@ class Smuggled:
 
     def __reduce__(self) -> Any:
         return sys.intern, ("smuggled",)
+
+
+class Misshapen:
+    """A picture without its pixels."""
+
+    def __reduce__(self) -> Any:
+        return Image, ()

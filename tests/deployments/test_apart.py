@@ -16,6 +16,7 @@ from deployments import apart, zygote
 from deployments.errors import ExpertError, InputError
 from deployments.expert import Expert
 from deployments.media import File, Image
+from deployments.process import Process
 from deployments.result import Call, Result
 from tests.deployments.experts import call, together
 from tests.deployments.odd_experts import BOUND_S, light, odd, until
@@ -111,11 +112,46 @@ async def test_what_goes_wrong_comes_out_in_our_words(text: str, error: type, me
     assert (await expert.infer(call("well"))).text == "WELL"
 
 
-async def test_what_is_not_of_our_types_never_reaches_the_replica() -> None:
+async def test_what_the_replica_does_not_take_fails_its_call_alone() -> None:
     expert = odd()
-    with pytest.raises(ExpertError, match=r"sys\.intern is not taken from a model's process"):
-        await expert.infer(call("smuggle"))
-    assert (await expert.infer(call("well"))).text == "WELL"
+    pid = await _pid(expert)
+    for asked, told in (
+        ("smuggle", r"sys\.intern is not taken from a model's process"),
+        ("absent", r"it cannot be read \(AttributeError: "),
+        ("absent deployments.alone", r"it cannot be read \(ModuleNotFoundError: "),
+        ("misshapen", r"it cannot be read \(TypeError: "),
+    ):
+        with pytest.raises(ExpertError, match=f"^test/m gave what its replica does not take: {told}"):
+            await asyncio.wait_for(expert.infer(call(asked)), BOUND_S)
+        assert (await expert.infer(call("well"))).text == "WELL"
+    expert.check_health()
+    assert await _pid(expert) == pid
+
+
+async def test_a_process_that_talks_nonsense_is_replaced() -> None:
+    expert = odd()
+    before = await _pid(expert)
+    with recorded(apart.logger) as records, pytest.raises(ExpertError, match="while it ran this; ask again"):
+        await asyncio.wait_for(expert.infer(call("nonsense")), BOUND_S)
+    assert "means nothing" in records[0].getMessage()
+    assert (await asyncio.wait_for(expert.infer(call("well")), BOUND_S)).text == "WELL"
+    assert await _pid(expert) != before
+    assert await asyncio.to_thread(_gone, before)
+    expert.check_health()
+
+
+async def test_a_replica_whose_process_cannot_be_replaced_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("no threads")
+
+    expert = odd()
+    monkeypatch.setattr(Process, "ended", refuse)
+    with recorded(apart.logger), pytest.raises(ExpertError, match="cannot be replaced"):
+        await asyncio.wait_for(expert.infer(call("die")), BOUND_S)
+    with pytest.raises(ExpertError, match="its replica is replaced"):
+        expert.check_health()
 
 
 def test_what_cannot_be_loaded_says_why() -> None:

@@ -82,6 +82,32 @@ def test_other_types_are_refused_and_the_next_message_is_read(
     assert _through(pair, "next") == "next"
 
 
+class Torn:
+    """A picture without its pixels, or a type that only its maker has."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+
+    def __reduce__(self) -> Any:
+        return self.kind, ()
+
+
+def test_what_cannot_be_read_is_told_and_the_next_message_is_read(
+    pair: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="TypeError"):
+        _through(pair, Torn(Image))
+    with monkeypatch.context() as patch:
+        patch.setattr("deployments.result.Torn", Torn, raising=False)
+        patch.setattr(Torn, "__module__", "deployments.result")
+        pickled = pickle.dumps(Torn)
+    monkeypatch.setattr(pickle, "dumps", lambda *_, **__: pickled)
+    with pytest.raises(pickle.UnpicklingError, match="AttributeError"):
+        _through(pair, Torn)
+    monkeypatch.undo()
+    assert _through(pair, "next") == "next"
+
+
 def test_modules_that_ours_import_are_no_way_in(pair: tuple[Channel, Channel]) -> None:
     class Sneaky:
         def __reduce__(self) -> Any:
