@@ -118,6 +118,7 @@ class Expert:
             pid=loaded.pid,
             node=node,
             gpus=gpus,
+            share=self._card.gpu or 0.0,
         )
 
     async def card(self) -> ModelCard:

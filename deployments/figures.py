@@ -46,6 +46,7 @@ class Figures:
         pid: the process that holds the model.
         node: Ray's id of the replica's node; empty outside of a cluster.
         gpus: the GPUs of that node that Ray gave to the replica; none for the CPU.
+        share: the share of a GPU that the replica's card asks for; 0 for none.
 
     """
 
@@ -59,6 +60,7 @@ class Figures:
     pid: int = 0
     node: str = ""
     gpus: tuple[str, ...] = ()
+    share: float = 0.0
 
     @property
     def ready_s(self) -> float:

@@ -192,8 +192,10 @@ async def test_a_replica_is_held_to_its_share_of_a_gpu(
     expert, runner = held(gpu=share)
     assert limited == limits
     assert runner.device == ("cuda" if share else "cpu")
+    figures = await expert.figures()
+    assert figures.share == share
     if share:
-        assert (await expert.figures()).peak_bytes == 3 * GIB
+        assert figures.peak_bytes == 3 * GIB
 
 
 def test_a_share_without_cuda_runs_on_the_cpu_and_the_log_says_so(
