@@ -38,7 +38,9 @@ _SEEN_BY_LIBRARIES = (
     r"_\w+|HF_HOME|XDG_(CACHE|CONFIG|RUNTIME)\w*|(HF|HUGGINGFACE)_\w*(CACHE|OFFLINE|DISABLE|ENABLE)\w*"
 )
 _OF_ONE_MODEL = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-_SECRET = re.compile(r"(?i)(?:.*_)?(TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?|APIKEY)(?:_.*)?")
+_SECRET = re.compile(r"(?i)PASSWORD|PASSWD|PASSPHRASE|PASS(?:_|$)|_PWD$|SECRET|TOKEN(?!IZ)|KEY|CREDENTIAL")
+_LOGIN = re.compile(r"://[^/?#\s@:]*:[^/?#\s@]+@")
+_OF_DOWNLOADS = re.compile(r"(?i:https?_proxy|all_proxy)|HF_ENDPOINT")  # a login may belong to them
 _LONGEST_PATH = 100  # of a socket; the kernel takes 107 bytes
 
 
@@ -111,8 +113,19 @@ def stop() -> None:
 
 
 def surroundings() -> dict[str, str]:
-    """The environment of this process, without what is a secret by its name."""
-    return {key: value for key, value in os.environ.items() if not _SECRET.fullmatch(key)}
+    """The environment of this process, without what is a secret by its name, or a URL with a password.
+
+    A proxy and the Hub's address stay as they are: a model that is not here yet is fetched by way of them.
+    """
+    return {
+        key: value
+        for key, value in os.environ.items()
+        if not _secret(key, "" if _OF_DOWNLOADS.fullmatch(key) else value)
+    }
+
+
+def _secret(name: str, value: str) -> bool:
+    return _SECRET.search(name) is not None or _LOGIN.search(value) is not None
 
 
 def place() -> Path:
@@ -204,7 +217,7 @@ def _last_words(path: Path) -> str:
 def _environment() -> dict[str, str]:
     """What the zygote sees: paths, language, and what the libraries read; no secrets."""
     seen = aside.environment(_SEEN_BY_LIBRARIES)
-    own = {key: seen[key] for key in seen if key not in _OF_ONE_MODEL and not _SECRET.fullmatch(key)}
+    own = {key: seen[key] for key in seen if key not in _OF_ONE_MODEL and not _secret(key, seen[key])}
     return own | {
         "HF_HUB_OFFLINE": "1",
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),

@@ -18,6 +18,7 @@ import pytest
 
 from deployments import forking, notes, zygote
 from tests.deployments.odd_experts import BOUND_S, light
+from tests.deployments.test_ram import mapped
 
 
 @pytest.fixture(autouse=True)
@@ -82,11 +83,62 @@ def test_it_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         "OPENAI_API_KEY",
         "AWS_SECRET_ACCESS_KEY",
         "CUDA_X_TOKEN",
+        "PGPASSWORD",
+        "MYSQL_PWD",
+        "SSHPASS",
+        "DB_PASS",
+        "apikey",
+        "NVIDIA_MYCREDENTIALS",
+        "TORCH_TOKENS",
     ):
         monkeypatch.setenv(name, "a-secret")
+    for name in ("DATABASE_URL", "TORCH_MIRROR", "CUDA_STORE"):
+        monkeypatch.setenv(name, "see postgres://me:a-secret@db:5432/x")
+    monkeypatch.setenv("REDIS", "redis://:a-secret@cache/0")
     pid = _running()
     assert "a-secret" not in Path(f"/proc/{pid}/environ").read_text()
-    assert "a-secret" not in zygote.surroundings().values()
+    assert not [key for key, value in zygote.surroundings().items() if "a-secret" in value]
+
+
+def test_what_a_model_needs_of_the_environment_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = {
+        "TOKENIZERS_PARALLELISM": "false",
+        "PWD": "/home/me",
+        "OLDPWD": "/home",
+        "NO_PROXY": "localhost:80,me@here",
+        "MIRROR": "http://mirror:8080/path?by=me@here",
+        "https_proxy": "http://me:word@proxy:3128",  # models are fetched by way of it
+        "HF_ENDPOINT": "https://me:word@mirror",
+    }
+    for name, value in needed.items():
+        monkeypatch.setenv(name, value)
+    assert needed.items() <= zygote.surroundings().items()
+    pid = _running()
+    assert "word" not in Path(f"/proc/{pid}/environ").read_text(), "the zygote fetches nothing"
+
+
+def test_it_gives_up_weights_that_were_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(forking, "TOUCH_S", 0.01)
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    path = tmp_path / "weights"
+    path.write_bytes(b"x" * 8192)
+    made = forking.Zygote(str(Path(tempfile.mkdtemp(prefix="hg-", dir="/tmp")) / "z.sock"))
+    made.prepare([])
+    server = threading.Thread(target=made.serve)
+    server.start()
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(made._path))
+        notes.send(line, {"do": "hold", "files": [str(path)], "budget": 1 << 20})
+        assert notes.receive(line)[0] == {"held": 1}
+        assert mapped(path)
+        path.unlink()
+        end = time.monotonic() + BOUND_S
+        while mapped(path):  # nobody asks: it sees by itself
+            assert time.monotonic() < end
+        notes.send(line, {"do": "stop"})
+        assert notes.receive(line)[0]["held_bytes"] == 0
+    server.join(BOUND_S)
+    assert not server.is_alive()
 
 
 def test_one_that_died_and_left_its_socket_is_replaced() -> None:
