@@ -71,6 +71,8 @@ async def _told(here: Desk, path: str, status: int, **sent: Any) -> str:
          {"inputs": "aaaa", "parameters": {"return_timestamps": "word"}}, "phrases"),
         ("text-generation", {"inputs": "x", "parameters": {"top_k": 3}}, "`model_kwargs` are not used"),
         ("mind-reading", {"inputs": "x"}, "There is no task 'mind-reading'"),
+        ("summarization", {"inputs": "x", "parameters": {"max_new_tokens": 10**400}}, "too large"),
+        ("token-classification", {"inputs": "x", "parameters": {"ignore_labels": 5}}, "'ignore_labels'"),
     ],
 )  # fmt: skip
 async def test_a_request_that_cannot_be_read_says_why(
@@ -89,6 +91,8 @@ async def test_a_request_that_cannot_be_read_says_why(
         (b"{", "application/json", 400),
         (b"[" * 100_000, "application/json", 400),
         (b"[1]", "application/json", 400),
+        (b'{"inputs": "\xed\xa0\x80"}', "application/json", 400),
+        (b'{"inputs": "\\uDc00"}', "application/json", 400),
         (b"", "image/png", 400),
         (b"GIF87a and no picture", "image/gif", 415),
         (b"\x00\x01\x02", "application/octet-stream", 415),
@@ -164,6 +168,16 @@ async def test_a_result_of_another_form_is_a_fault_of_the_models(tmp_path: Path)
         assert "no result" in await _told(here, "/pipeline/sentence-similarity", 502, json=body)
         assert "no result" in await _told(here, "/pipeline/text-classification", 502, json={"inputs": "x"})
         assert "gave no image" in await _told(here, "/pipeline/text-to-image", 502, json={"inputs": "x"})
+
+
+async def test_numbers_that_are_none_are_a_fault_of_the_models(tmp_path: Path) -> None:
+    async with desk(tmp_path) as here:
+        body = {"inputs": {"source_sentence": "x", "sentences": ["y"]}}
+        for data, words in ((float("nan"), "NaN"), (float("-inf"), "infinity"), (None, "no result")):
+            here.says(data={"score": data})
+            assert words in await _told(here, "/pipeline/sentence-similarity", 502, json=body)
+        here.says(data=[1.0, float("nan")])
+        assert "NaN" in await _told(here, "/pipeline/feature-extraction", 502, json={"inputs": "x"})
 
 
 async def test_the_client_reads_what_was_wrong(tmp_path: Path) -> None:

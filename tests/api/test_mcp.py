@@ -69,6 +69,16 @@ async def test_there_is_a_tool_for_each_task_that_can_run_now(era: str) -> None:
     assert (draw.read_only_hint, draw.destructive_hint) == (False, False)
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(1234567890, "1234567890"), (1234567890.0, "1234567890"), (0.123456789, "0.123456789"), (2.0, "2"),
+     (1e16, "10000000000000000")],
+)  # fmt: skip
+def test_numbers_are_given_to_models_as_they_are(value: float, told: str) -> None:
+    read = tools.read(TASKS["text-to-image"], {"text": "x", "seed": value})
+    assert read["seed"] == told
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_can_be_a_tool(task: str) -> None:
     row = TASKS[task]

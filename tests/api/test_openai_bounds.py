@@ -18,9 +18,9 @@ JPEG = base64.b64encode(PICTURES["image/jpeg"]).decode()
 SAID: Any = [{"role": "user", "content": "do it"}]
 
 
-def _pictures(count: int) -> list[dict[str, Any]]:
-    """Parts of pictures, each of other bytes."""
-    return [{"type": "image_url", "image_url": {"url": f"data:,words%20{number}"}} for number in range(count)]
+def _pictures(count: int, words: str = "words") -> list[dict[str, Any]]:
+    """Parts that bring files, each of other bytes."""
+    return [{"type": "image_url", "image_url": {"url": f"data:,{words}%20{n}"}} for n in range(count)]
 
 
 def _kept(folder: Path) -> list[Path]:
@@ -31,9 +31,9 @@ def _kept(folder: Path) -> list[Path]:
 
 
 async def test_a_request_with_too_many_files_stores_none(tmp_path: Path) -> None:
+    many: Any = [{"role": "user", "content": _pictures(101)}]
     async with world(tmp_path, [Reply("ok")]) as here:
         with pytest.raises(openai.BadRequestError, match="101 files, and 100 are taken") as raised:
-            many: Any = [{"role": "user", "content": _pictures(101)}]
             await here.client.chat.completions.create(model="hugginggpt", messages=many)
     assert raised.value.param == "messages.0.content"
     assert _kept(tmp_path) == []
@@ -42,9 +42,9 @@ async def test_a_request_with_too_many_files_stores_none(tmp_path: Path) -> None
 async def test_of_earlier_files_only_as_many_are_stored_as_are_told(tmp_path: Path) -> None:
     talk: Any = [
         {"role": "user", "content": _pictures(70)},
-        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": f"data:,{n}"}} for n in range(90)]},
+        {"role": "user", "content": _pictures(90, "others")},
         {"role": "user", "content": _pictures(2)},
-    ]  # fmt: skip
+    ]
     async with world(tmp_path, [Reply("ok")]) as here:
         await here.client.chat.completions.create(model="hugginggpt", messages=talk)
     (request,) = here.stage.planner.asked
