@@ -28,9 +28,9 @@ serves it (`deployments/runners/`). Made by `python -m scripts.make_tasks`; a te
 **Arguments** in brackets may be left out; those after the bar only tune the result. **Outputs** are what a
 later task can use. **Model classes** are those whose models were loaded and run by the tests, with random
 weights: the first from a model hub, through the fleet, Ray Serve and the controller (two of the six groups of
-them by `make test`, all by `make soak`), the others through the runner alone; models of the same classes on the
-Hub load in the same way. Where a model does not fit its task, loading it fails with the weights or the class
-named. **On a CPU** means a machine without torchvision.
+them by `make test`, all by `make soak`), the others through the runner alone; models of the same classes on
+the Hub load in the same way. Where a model does not fit its task, loading it fails with the weights or the
+class named. **On a CPU** means a machine without torchvision.
 
 """
 
