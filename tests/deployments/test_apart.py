@@ -167,11 +167,22 @@ def test_what_cannot_be_loaded_says_why() -> None:
 # Batches -----------------------------------------------------------------------------------------------
 
 
+async def _taken(expert: Expert, count: int) -> None:
+    """Wait until as many calls have their keys, with a bound."""
+    place = expert._place
+    assert isinstance(place, apart.Apart)
+    end = time.monotonic() + BOUND_S
+    while len(expert._pending) + sum(len(batch.run.jobs) for batch in place._batches.values()) < count:
+        assert time.monotonic() < end
+        await asyncio.sleep(0.002)
+
+
 async def test_keys_of_the_loaded_model_tell_what_goes_together(tmp_path: Path) -> None:
     expert = odd(batch_size=3, description="keyed")
     first = asyncio.create_task(expert.infer(call(f"wait {tmp_path / 'go'}")))
     await asyncio.to_thread(until, tmp_path / "go.begun")
     tasks = await together(expert, ["a1", "b1", "a2", "b2", "a3"])
+    await _taken(expert, 6)
     await asyncio.to_thread((tmp_path / "go").touch)
     results = await asyncio.gather(*tasks)
     await first
