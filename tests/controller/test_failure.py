@@ -38,7 +38,10 @@ def test_the_cause_is_found_under_all_wrappings(depth: int) -> None:
     cause = InputError("not this")
     assert root(_deep(cause, depth)) is cause
     assert root(wrapped(cause)) is cause
-    assert failure(_deep(cause, depth)).model_dump(exclude_none=True) == {"code": "invalid_input", "message": "not this"}
+    assert failure(_deep(cause, depth)).model_dump(exclude_none=True) == {
+        "code": "invalid_input",
+        "message": "not this",
+    }
 
 
 def _caused(error: Exception, cause: Exception) -> Exception:
