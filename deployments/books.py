@@ -31,6 +31,7 @@ class Books:
         self.members: dict[str, Member] = {}
         self._waiters: list[Waiter] = []
         self._owners: dict[str, Member] = {}
+        self._now = 0.0
 
     # Who may --------------------------------------------------------------------------------------
 
@@ -90,11 +91,7 @@ class Books:
         if self._grows(member.need):  # the first GPU may be still to come
             devices = [device for device in devices if device.gpu is not None]
         tenants = [
-            Tenant(
-                other.model,
-                place,
-                other.worth(now) if other.idle() and now - other.used >= least_idle else None,
-            )
+            Tenant(other.model, place, other.worth(now) if _movable(other, now, least_idle) else None)
             for other, place in self._placed()
             if other is not member or member.state is State.WARM
         ]
@@ -163,3 +160,8 @@ class Books:
 
     def _shrinks_at(self, member: Member) -> float:
         return max(member.used, member.since) + STALE_S if member.roomy else NEVER
+
+
+def _movable(member: Member, now: float, least_idle: float) -> bool:
+    """Whether an expert may be put out now."""
+    return member.idle() and now >= max(member.stays_until(), member.used + least_idle)

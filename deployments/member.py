@@ -6,6 +6,11 @@ from enum import StrEnum
 from deployments.errors import BusyError, FleetError
 from deployments.rooms import Device, Need, Place
 
+LINGER = 0.2
+"""For what part of the time that waking it took an expert stays after a call: the next one may be at hand."""
+
+SHORTEST_LINGER_S, LONGEST_LINGER_S = 0.3, 2.0
+
 GUESS_S = 10.0
 """What waking an expert takes where nobody has measured it."""
 
@@ -113,6 +118,13 @@ class Member:
     def idle(self) -> bool:
         """Whether it may leave now."""
         return self.state is State.WARM and not self.leases and not self.pinned and not self.resizing
+
+    def stays_until(self) -> float:
+        """Until when an idle expert is not put out: who asks once often asks again at once.
+
+        Without that, two who take turns at one GPU would have it swapped for every call.
+        """
+        return self.used + min(max(LINGER * self.wake_s, SHORTEST_LINGER_S), LONGEST_LINGER_S)
 
     def worth(self, now: float) -> float:
         """What is lost when it leaves: the longer it was not used, the less (cost to wake over that time)."""

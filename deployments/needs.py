@@ -38,7 +38,7 @@ def key(card: ModelCard) -> str:
 def placed(card: ModelCard, place: Place, needed: Need, devices: Sequence[Device]) -> ModelCard:
     """The card as its replica is started: with its share, and the type of GPU that the share was made for.
 
-    Ray knows types of GPUs and no sizes: where those of one type have several, it is the share of the smallest.
+    Ray knows types of GPUs and no sizes; where those of one type have several, the share is of the smallest.
     """
     if place.devices and place.devices[0].gpu is None:
         return card.model_copy(update={"gpu": 0.0})

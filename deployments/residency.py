@@ -209,6 +209,10 @@ class Residency(Books):
         """When ``tick`` has something to do, if nothing else happens before."""
         times = [waiter.deadline for waiter in self._waiters]
         times += [waiter.patient for waiter in self._waiters if waiter.blocked]
+        asleep = any(waiter.member.state is State.ASLEEP for waiter in self._waiters)
+        if asleep or any(member.unplaced for member in self.members.values()):
+            stays = (member.stays_until() for member in self.members.values() if member.idle())
+            times += [at for at in stays if at > self._now]
         for member in self.members.values():
             times += [lease.until for lease in member.leases.values()]
             times += [self._leaves_at(member), self._shrinks_at(member)]
@@ -224,6 +228,7 @@ class Residency(Books):
 
     def _pump(self, now: float) -> list[Action]:
         """Serve those who wait, in their order, as far as can be."""
+        self._now = now
         actions: list[Action] = []
         for waiter in list(self._waiters):  # first those whose expert is there, so that it does not leave now
             if self._open(waiter.member, waiter):

@@ -18,7 +18,8 @@ class Standing:
         replicas: how many it has.
         calls: how many calls it serves now.
         wake_s: what waking it takes.
-        epoch: how often it was woken; a handle of an earlier epoch is of no use.
+        epoch: a number of its application; a handle of an earlier one is of no use.
+        wakes: how often it was woken.
         obstacle: why it cannot be woken, as a part of a sentence; None where it can.
         places: where its replicas are: ``node`` or ``node:GPU``, with Ray's id of the node.
         peak_bytes: the most memory that a replica measured; 0 where none has.
@@ -37,6 +38,7 @@ class Standing:
     calls: int = 0
     wake_s: float = 0.0
     epoch: int = 0
+    wakes: int = 0
     obstacle: str | None = None
     places: tuple[str, ...] = ()
     peak_bytes: int = 0

@@ -259,6 +259,7 @@ class Tending:
             calls=len(member.leases),
             wake_s=member.wake_s,
             epoch=member.epoch,
+            wakes=member.wakes,
             obstacle=self._books.obstacle(model, time.time()),
             places=tuple(d.node if d.gpu is None else f"{d.node}:{d.gpu}" for d in devices),
             peak_bytes=self._peaks.get(model, 0),

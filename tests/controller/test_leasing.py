@@ -176,6 +176,7 @@ class OneGpu:
             self.books.add(Member(card.id, Need(share=1.0)))
         self.waits: dict[str, Promise] = {}
         self.count = 0
+        self.timer: asyncio.TimerHandle | None = None
 
     def do(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -188,6 +189,13 @@ class OneGpu:
                     self.waits[lease].give(None)
                 case Refuse(lease=lease, reason=reason):
                     self.waits[lease].fail(wrapped(BusyError(reason, 1.0)))
+        if self.timer is not None:
+            self.timer.cancel()
+        if (due := self.books.next_tick()) is not None:
+            self.timer = asyncio.get_running_loop().call_later(max(0.0, due - now()) + 0.001, self._tick)
+
+    def _tick(self) -> None:
+        self.do(self.books.tick(now()))
 
     def _left(self, model: str) -> None:
         self.do(self.books.left(model, now()))

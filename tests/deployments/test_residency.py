@@ -85,7 +85,8 @@ def test_an_expert_at_work_never_leaves() -> None:
         awake(books, model, 1.0)
         books.ask(model, f"work-{model}", 2.0, FAR)
     assert books.ask("c", "c", 3.0, FAR) == []
-    actions = books.release("work-b", 4.0)
+    assert books.release("work-b", 4.0) == [], "its next call may be at hand"
+    actions = books.tick(5.0)
     assert of(actions, Sleep) == ["b"]
     assert of(actions, Wake) == ["c"]
 
@@ -109,13 +110,15 @@ def test_who_waits_long_has_devices_closed_for_him() -> None:
     assert books.tick(2.0 + PATIENCE_S) == []
     assert books.ask("b", "b2", 6.0, FAR) == [], "closed now"
     assert books.release("a1", 7.0) == []
-    actions = books.release("b1", 8.0)
+    assert books.release("b1", 8.0) == []
+    actions = books.tick(9.0)
     assert set(of(actions, Sleep)) == {"a", "b"}
     assert of(actions, Wake) == ["c"]
     for gone in "ab":
         books.left(gone, 8.0)
     assert books.woken("c", (), 1.0, 9.0) == [Grant("c", "c1")]
-    assert of(books.release("c1", 9.5), Wake) == ["b"], "its turn again"
+    assert books.release("c1", 9.5) == []
+    assert of(books.tick(10.0), Wake) == ["b"], "its turn again"
 
 
 def test_a_call_that_waits_in_vain_is_told_for_how_long() -> None:
@@ -332,3 +335,13 @@ def test_a_new_application_has_a_new_number_even_after_a_restart() -> None:
     awake(books, "a", 1.0)
     awake(later, "a", 2.0)
     assert later.members["a"].epoch > books.members["a"].epoch
+
+
+def test_who_asks_again_at_once_finds_his_expert_there() -> None:
+    books = fleet(1.0, 1.0, devices=GPUS[:1])
+    awake(books, "a", 10.0, wake_s=5.0)
+    assert books.ask("b", "b1", 10.5, FAR) == [], "it was used half a second ago, and takes five to wake"
+    assert books.ask("a", "a2", 10.6, FAR) == [Grant("a", "a2")]
+    assert books.release("a2", 10.7) == []
+    assert books.next_tick() == pytest.approx(11.7)
+    assert of(books.tick(11.8), Sleep) == ["a"]

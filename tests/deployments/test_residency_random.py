@@ -68,6 +68,9 @@ class Simulation:
 
     def step(self, kind: int, which: int) -> None:
         self.now += 1.0
+        due = self.books.next_tick()
+        if due is not None and due <= self.now:  # as the keeper's clock does
+            self.do(self.books.tick(self.now))
         if kind == 0:
             model = list(self.books.members)[which % len(self.books.members)]
             lease = f"{model}-{len(self.asked)}"
