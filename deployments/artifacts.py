@@ -293,7 +293,7 @@ _CLAIMS = {
 
 
 _PLAYED = frozenset({Modality.AUDIO, Modality.VIDEO})
-"""Modalities that one container may hold: recorders put sound into films' containers, and name them as sound."""
+"""Modalities that one container may hold: recorders put sound into films' containers, named as sound."""
 
 
 def _claimed(name: str) -> Modality | None:

@@ -214,8 +214,8 @@ def _read(name: str, folder: Path) -> tuple[Profile, Path]:
         return _parsed(name, text), folder
     if not name.endswith(".toml"):
         raise ProfileError(
-            f"There is no profile {name!r}; take one of {', '.join(SHIPPED)}, or a file of your own that ends "
-            "in .toml."
+            f"There is no profile {name!r}; take one of {', '.join(SHIPPED)}, or a file of your own that "
+            "ends in .toml."
         )
     path = folder / Path(name).expanduser()
     try:

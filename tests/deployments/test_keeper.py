@@ -17,7 +17,7 @@ from deployments.errors import BusyError, FleetError
 from deployments.member import State
 from deployments.standing import Standing
 from model_catalog.card import ModelCard
-from tests.support.cluster import card
+from tests.support.cluster import card, replicas
 
 BOUND_S = 60.0
 NAMES = ("one", "two", "three")
@@ -137,13 +137,16 @@ def test_an_expert_that_cannot_start_says_why_and_leaves_its_gpu(kept: Fleet) ->
     broken = whole("broken", "Echo").model_copy(
         update={"runner": "tests.deployments.experts:Unloadable", "batch_size": 2}
     )
+    kept.release(kept.lease(whole("one")))
+    before = replicas(fleet.app_name(whole("one")))
+    assert len(before) == 1
     kept.add(broken)
     with pytest.raises(FleetError, match="weights are missing"):
         kept.wake(broken.id)
     assert "weights are missing" in (kept.standing(broken).obstacle or "")
-    kept.release(kept.lease(whole("one")))
     kept.remove(broken.id)
     assert fleet.app_name(broken) not in fleet.status()
+    assert replicas(fleet.app_name(whole("one"))) == before, "who comes and goes touches no other"
 
 
 def test_pins_and_what_was_added_outlive_the_keeper(kept: Fleet, folder: Path) -> None:

@@ -80,9 +80,7 @@ async def plan(
         done = Planned(Plan(max_tasks), endpoint.requests)
         conversation = asked(request) if isinstance(request, str) else request
         try:
-            planner = LlmPlanner(llm, dict, **(times or {})).plan(
-                conversation, offers, done.plan, done.usage
-            )
+            planner = LlmPlanner(llm, dict, **(times or {})).plan(conversation, offers, done.plan, done.usage)
             async with aclosing(planner) as steps:
                 async for step in steps:
                     if isinstance(step, Reply):
