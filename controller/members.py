@@ -33,6 +33,7 @@ class Members:
         self._standings: dict[str, Standing] = {}
         self._keeper: DeploymentHandle | None = None
         self._handles: dict[str, tuple[int, DeploymentHandle]] = {}
+        self._reaching: dict[str, asyncio.Lock] = {}
         self._quiet: set[asyncio.Future[None]] = set()
 
     @property
@@ -124,25 +125,24 @@ class Members:
             FleetError: this process does not come to know of them.
 
         """
-        known, former = self._handles.get(card.id, (-1, None))
-        if known == epoch:
-            return
+        async with self._reaching.setdefault(card.id, asyncio.Lock()):  # many are granted a lease at once
+            if self._handles.get(card.id, (-1, None))[0] != epoch:
+                self._handles[card.id] = (epoch, await self._found(card))
+
+    async def _found(self, card: ModelCard) -> DeploymentHandle:
+        """The handle of an expert, once it answers."""
         loop = asyncio.get_running_loop()
         late = loop.time() + REACH_S
         while True:
             try:
                 handle: DeploymentHandle = await asyncio.to_thread(serve.get_app_handle, fleet.app_name(card))
                 await handle.figures.remote()
-                break
+                return handle.options(method_name="infer", _by_reference=True)
             except (RayServeException, DeploymentUnavailableError):  # no such application, or none yet
                 if loop.time() > late:
                     self._aside((await self.keeper()).doubt.remote(card.id))
                     raise FleetError(f"{card.id} is awake, but cannot be reached; try again.") from None
                 await asyncio.sleep(_AGAIN_S)
-        self._handles[card.id] = (epoch, handle.options(method_name="infer", _by_reference=True))
-        if former is not None:
-            with suppress(Exception):
-                await former.shutdown_async()
 
     def _aside(self, response: DeploymentResponse[Any]) -> None:
         """Let a call go on whose answer nobody needs."""
