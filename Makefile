@@ -25,9 +25,9 @@ run: $(READY) ## Answer a real request: the text of a picture, read aloud.
 .PHONY: test
 test: $(READY) ## Lint, check types, and run the tests; within 20 minutes on two cores.
 	@$(MAKE) --no-print-directory lint
-	@# What serves Hugging Face models or starts servers runs in one process, all else beside it; its output comes last.
-	@$(BIN)/python -m pytest -m "experts and not soak" > .experts.log 2>&1 & experts=$$!; \
-	$(BIN)/python -m pytest -q -m "not soak and not experts"; \
+	@# What runs models of the Hub, or starts servers, has a process of its own; its output comes last.
+	@$(BIN)/python -m pytest --durations=15 -m "experts and not soak" > .experts.log 2>&1 & experts=$$!; \
+	$(BIN)/python -m pytest -q --durations=15 -m "not soak and not experts"; \
 	rest=$$?; wait $$experts; experts=$$?; cat .experts.log; rm -f .experts.log; \
 	test $$rest -eq 0 -a $$experts -eq 0
 

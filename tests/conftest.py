@@ -51,18 +51,21 @@ for _name in ("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFO
     os.environ.pop(_name, None)
 
 
-_APART = ("test_cli", "test_deploy", "test_llm")
-"""Modules that start servers of their own, as processes."""
+_APART = ("test_cli", "test_deploy", "test_llm", "test_schema", "test_sizing_models", "test_checking")
+"""Modules that start servers of their own, or keep a core busy without the session's cluster."""
+
+_FOLDERS = ("experts", "runners")
+"""Folders of tests that run Hugging Face models."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what one process of ``make test`` takes: experts of the Hub, and servers; the rest goes beside."""
+    """Mark what one process of ``make test`` takes: models of the Hub, and servers; the rest goes beside."""
     for item in items:
-        served = item.path.parent.name == "experts"
-        if served or item.path.stem in _APART:
+        folder = item.path.parent.name
+        if folder in _FOLDERS or item.path.stem in _APART:
             item.add_marker(pytest.mark.experts)
-        if served:
+        if folder == "experts":
             item.add_marker(pytest.mark.timeout(900))  # ten models are loaded at once
 
 
