@@ -23,6 +23,7 @@ from controller.events import (
     TaskFailed,
     TaskSkipped,
     TaskStarted,
+    TaskWaking,
 )
 from controller.outcome import Choice, Failure, Outcome, Status
 
@@ -33,6 +34,7 @@ EVENTS: list[Event] = [
     PlanTask(run="r", task=TASK, want="ocr"),
     PlanDone(run="r", plan=[TASK], notes=("n",), left_out=(LeftOut(id=None, task="?", reason="why"),)),
     TaskChosen(run="r", id=0, choice=Choice(model="a/b", reason="why", candidates=("a/b", "c/d"))),
+    TaskWaking(run="r", id=0, model="a/b", seconds=8.0),
     TaskStarted(run="r", id=0, model="a/b"),
     TaskDone(run="r", outcome=DONE),
     TaskFailed(run="r", outcome=Outcome(id=1, task="x", status=Status.FAILED)),
