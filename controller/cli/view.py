@@ -19,6 +19,7 @@ from controller.events import (
     TaskFailed,
     TaskSkipped,
     TaskStarted,
+    TaskWaking,
 )
 from controller.outcome import Outcome, Status
 
@@ -65,6 +66,9 @@ class View:
                 beaten = [model for model in event.choice.candidates if model != event.choice.model]
                 over = f"; beat {', '.join(beaten)}" if beaten else ""
                 self._task(event.id, "·", (event.choice.model, "cyan"), f"  ({event.choice.reason}{over})")
+            case TaskWaking():
+                told = f"{event.model} wakes up, which takes about {event.seconds:.0f} s"
+                self._task(event.id, "…", (told, "dim"))
             case TaskStarted():
                 self._task(event.id, "▸", (f"runs on {event.model}", "dim"))
             case TaskDone() | TaskFailed() | TaskSkipped():

@@ -23,6 +23,7 @@ from controller.events import (
     TaskFailed,
     TaskSkipped,
     TaskStarted,
+    TaskWaking,
 )
 from controller.outcome import Artifact, Attempt, Choice, Failure, Outcome, Status, Timings
 from model_catalog.tasks import Modality
@@ -247,3 +248,8 @@ def test_escape_sequences_of_a_model_are_made_harmless() -> None:
     console.print(literal("\x1b]0;title\x07 \x1b[31mred\x9b2J"))
     assert "\x1b]0" not in _text(console)
     assert "red" in _text(console)
+
+
+def test_a_model_that_wakes_up_is_told_with_its_time() -> None:
+    event = TaskWaking(run="r", id=0, model="a/b", seconds=7.6)
+    assert _shown(event) == ["… 0   a/b wakes up, which takes about 8 s"]
