@@ -57,10 +57,21 @@ _APART = ("test_cli", "test_deploy", "test_llm", "test_schema", "test_sizing_mod
 _FOLDERS = ("experts", "runners")
 """Folders of tests that run Hugging Face models."""
 
+_LAST = ("test_sizing_models", "test_checking")
+"""Modules that load models in the process of the tests, which is offline from then on, as the runners' are."""
+
+
+def _turn(item: pytest.Item) -> int:
+    """Served models come first, and what makes this process offline last."""
+    if item.path.parent.name == "experts":
+        return 0
+    return 2 if item.path.parent.name == "runners" or item.path.stem in _LAST else 1
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what one process of ``make test`` takes: models of the Hub, and servers; the rest goes beside."""
+    items.sort(key=_turn)
     for item in items:
         folder = item.path.parent.name
         if folder in _FOLDERS or item.path.stem in _APART:

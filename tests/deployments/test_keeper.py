@@ -110,6 +110,7 @@ def test_requests_wake_their_experts(kept: Fleet, http: httpx2.Client) -> None:
     assert all(rows[f"test/fleet-{name}"]["sleeper"] for name in NAMES)
 
 
+@pytest.mark.soak
 def test_many_calls_at_once_are_all_answered_within_the_gpus(kept: Fleet, http: httpx2.Client) -> None:
     def ask(number: int) -> list[str]:
         model = f"test/fleet-{NAMES[number % 3]}"

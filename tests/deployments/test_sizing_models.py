@@ -157,13 +157,9 @@ CASES = [
 
 DAILY = {
     "text-classifier",
-    "text-bart",
     "text-llama",
-    "vision-detr",
     "audio-whisper",
-    "audio-spectrograms",
     "diffusion-stable",
-    "diffusion-controlnet",
 }
 """One of each kind; the others are tried by ``make soak``."""
 
