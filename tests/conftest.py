@@ -58,7 +58,7 @@ _FOLDERS = ("experts", "runners")
 """Folders of tests that run Hugging Face models."""
 
 _LAST = ("test_sizing_models", "test_checking")
-"""Modules that load models in the process of the tests, which is offline from then on, as the runners' are."""
+"""Modules that load models in the tests' own process, as the runners' do; it is offline from then on."""
 
 
 def _turn(item: pytest.Item) -> int:
