@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
+from hypothesis import settings as hypotheses
 
 if TYPE_CHECKING:
     from tests.support.hub import FakeHub
@@ -50,6 +51,9 @@ for _name in list(os.environ):
 for _name in ("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
     os.environ.pop(_name, None)
 
+
+hypotheses.register_profile("busy", deadline=None, max_examples=50)  # two cores, and much beside it
+hypotheses.load_profile("busy")
 
 _APART = ("test_cli", "test_deploy", "test_llm", "test_schema", "test_sizing_models", "test_checking")
 """Modules that start servers of their own, or keep a core busy without the session's cluster."""
