@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from ray import serve
-from ray.serve.handle import DeploymentHandle, DeploymentResponse
+from ray.serve.handle import DeploymentHandle
 
 from controller import roster
 from controller.handles import Response, ServeResponse, answer, inner
@@ -42,7 +42,6 @@ class ServeExperts:
         self._handles: dict[str, DeploymentHandle] = {}
         self._running = Fleet()
         self.members = Members()
-        self._waking: set[asyncio.Future[None]] = set()
         self._artifacts = serve.get_app_handle(fleet.ARTIFACTS).options(_by_reference=True)
 
     async def refresh(self, cards: Sequence[ModelCard] = ()) -> Fleet:
@@ -145,9 +144,7 @@ class ServeExperts:
             self.members.expect(card.id)
             return
         call = self._handles[fleet.app_name(card)].options(method_name="figures").remote()
-        waiting = asyncio.ensure_future(_quietly(call))
-        self._waking.add(waiting)
-        waiting.add_done_callback(self._waking.discard)
+        self.members.aside(call)
 
     async def experts(self) -> list[Expert]:
         """See ``controller.handles.Cluster``."""
@@ -188,9 +185,3 @@ class ServeExperts:
 def _expert(app: ExpertStatus) -> bool:
     """Whether an application answers and is named as experts are: by a task and a model."""
     return fleet.serving(app) and app.app.partition("--")[0] in TASKS
-
-
-async def _quietly(response: DeploymentResponse[Any]) -> None:
-    """Wait for a call whose answer nobody needs."""
-    with suppress(Exception):
-        await response

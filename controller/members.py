@@ -81,7 +81,7 @@ class Members:
     def expect(self, model: str) -> None:
         """Tell the keeper that an expert will probably be called soon; returns at once."""
         if self._keeper is not None:
-            self._aside(self._keeper.expect.remote(model))
+            self.aside(self._keeper.expect.remote(model))
 
     @asynccontextmanager
     async def lease(self, card: ModelCard, wait: float, until: float) -> AsyncIterator[None]:
@@ -95,11 +95,11 @@ class Members:
             yield
         except Exception as error:
             if failure(error).code in GONE:
-                self._aside(keeper.doubt.remote(card.id))
+                self.aside(keeper.doubt.remote(card.id))
             raise
         finally:
             asked.cancel()  # where it has not been given yet
-            self._aside(keeper.release.remote(lease))
+            self.aside(keeper.release.remote(lease))
 
     async def do(self, method: str, *arguments: Any) -> Any:
         """Have the keeper do something; see ``deployments.keeper.Keeper``.
@@ -140,11 +140,11 @@ class Members:
                 return handle.options(method_name="infer", _by_reference=True)
             except (RayServeException, DeploymentUnavailableError):  # no such application, or none yet
                 if loop.time() > late:
-                    self._aside((await self.keeper()).doubt.remote(card.id))
+                    self.aside((await self.keeper()).doubt.remote(card.id))
                     raise FleetError(f"{card.id} is awake, but cannot be reached; try again.") from None
                 await asyncio.sleep(_AGAIN_S)
 
-    def _aside(self, response: DeploymentResponse[Any]) -> None:
+    def aside(self, response: DeploymentResponse[Any]) -> None:
         """Let a call go on whose answer nobody needs."""
         waiting = asyncio.ensure_future(_quietly(response))
         self._quiet.add(waiting)

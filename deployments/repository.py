@@ -5,12 +5,13 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from deployments import resuming, store
 from deployments.errors import ExpertError
 from deployments.progress import progress
+from model_catalog.hub import inside
 
 STALE_S = 24 * 3600
 """Seconds after which half a file, left by a process that was killed, is removed."""
@@ -85,18 +86,13 @@ def repository_of(api: Any, model: str, revision: str, info: Any) -> Repository:
 
     """
     commit = _commit(api, model, revision, info.sha)
-    files = {file.rfilename: file for file in info.siblings or () if _inside(file.rfilename)}
+    files = {file.rfilename: file for file in info.siblings or () if inside(file.rfilename)}
     return Repository(
         model,
         commit,
         {name: file.size or 0 for name, file in files.items()},
         {name: file.lfs.sha256 for name, file in files.items() if file.lfs},
     )
-
-
-def _inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts
 
 
 def _commit(api: Any, model: str, revision: str, told: Any) -> str:
@@ -146,7 +142,7 @@ def cached(model: str, revision: str) -> Repository:
     return Repository(
         model,
         commit,
-        {file.path: file.size for file in files if _inside(file.path)},
+        {file.path: file.size for file in files if inside(file.path)},
         {file.path: file.lfs.sha256 for file in files if file.lfs},
         local=True,
     )

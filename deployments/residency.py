@@ -216,6 +216,8 @@ class Residency(Books):
         for member in self.members.values():
             times += [lease.until for lease in member.leases.values()]
             times += [self._leaves_at(member), self._shrinks_at(member)]
+            if member.state is State.FAILED and member.retry_at > self._now:  # it may be chosen again then
+                times.append(member.retry_at)
         soonest = min(times, default=NEVER)
         return None if soonest == NEVER else soonest
 

@@ -137,7 +137,7 @@ class Files(BaseModel):
     @property
     def sizes(self) -> dict[str, int]:
         """Bytes of each file, by its name; files outside the repository's folder are left out."""
-        return {file.rfilename: file.size or 0 for file in self.siblings if _inside(file.rfilename)}
+        return {file.rfilename: file.size or 0 for file in self.siblings if inside(file.rfilename)}
 
 
 class Hub:
@@ -162,7 +162,7 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = os.environ.get("HF_ENDPOINT", OFFICIAL).rstrip("/")
-        if token and not _closed(self.address):
+        if token and not private(self.address):
             raise HubError(
                 f"The token would go to {self.address} in the open; give HF_ENDPOINT an https:// address, or "
                 "unset HUGGINGFACE_ACCESS_TOKEN."
@@ -363,14 +363,15 @@ def _wished(headers: Mapping[str, str]) -> float | None:
     return float(reset.group(1)) if reset else None
 
 
-def _inside(name: str) -> bool:
+def inside(name: str) -> bool:
+    """Whether the name of a repository's file stays within the repository."""
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts
 
 
-def _closed(address: str) -> bool:
-    """Whether nobody on the way can read what goes to an address."""
-    parts = urlsplit(address)
+def private(url: str) -> bool:
+    """Whether what is sent to an address is seen by nobody on the way: HTTPS, or this very machine."""
+    parts = urlsplit(url)
     if parts.scheme == "https" or parts.hostname == "localhost":
         return True
     try:

@@ -5,8 +5,7 @@ request that needs no task is answered by ``{"message"}``.
 """
 
 import re
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -17,7 +16,7 @@ from controller.api import media
 from controller.api.body import backend, declared, read
 from controller.api.openai.schema import ERRORS
 from controller.errors import ForbiddenError, RequestError
-from controller.events import Event, RunDone
+from controller.events import RunDone
 from controller.outcome import Outcome, Status
 from controller.planner import Reply
 from controller.request import MAX_MESSAGES, Message
@@ -125,17 +124,7 @@ async def _run(request: Request) -> RunDone:
     """The end of a run, which is cancelled where its client goes away."""
     conversation = await _conversation(request)
     events = backend(request).controller.run(conversation, host=request.headers.get("host", ""))
-    return await media.attended(request, _done(events))
-
-
-async def _done(events: AsyncGenerator[Event]) -> RunDone:
-    done: RunDone | None = None
-    async with aclosing(events):
-        async for event in events:
-            if isinstance(event, RunDone):
-                done = event
-    assert done is not None, "a run ends with run.done or raises"  # noqa: S101
-    return done
+    return await media.attended(request, media.ended(events))
 
 
 def _result(outcome: Outcome, outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -202,8 +202,8 @@ async def call(
         literal = {name: await _literal(files, task, name, value) for name, value in args.items()}
         raw: dict[str, Any] = {"task": task, "id": 0, "args": literal, "model": model, "want": want}
         asked = Conversation(plan=({name: value for name, value in raw.items() if value is not None},))
-        work = _outcome(backend.controller.run(asked, host))
-        outcome = await (work if request is None else attended(request, work))
+        work = ended(backend.controller.run(asked, host))
+        outcome = (await (work if request is None else attended(request, work))).outcomes[0]
     if outcome.status is Status.DONE:
         return outcome
     raise task_error(outcome)
@@ -224,15 +224,15 @@ async def _literal(files: Lent, task: str, name: str, value: str) -> str:
     return await files.keep(value.encode(), "words.txt") if is_words and reference.find(value) else value
 
 
-async def _outcome(events: AsyncGenerator[Event]) -> Outcome:
-    """The outcome of a run of one task; closing the run with whoever waits."""
+async def ended(events: AsyncGenerator[Event]) -> RunDone:
+    """The end of a run, which is closed with whoever waits."""
     done: RunDone | None = None
     async with aclosing(events):
         async for event in events:
             if isinstance(event, RunDone):
                 done = event
     assert done is not None, "a run ends with run.done or raises"  # noqa: S101
-    return done.outcomes[0]
+    return done
 
 
 async def attended(request: Request, work: Coroutine[Any, Any, _T]) -> _T:

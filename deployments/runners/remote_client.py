@@ -26,6 +26,7 @@ from huggingface_hub.inference._providers._common import _fetch_inference_provid
 
 from deployments.errors import ExpertError, StoppedError
 from deployments.media import LIMITS, media_type
+from model_catalog.hub import private
 
 SECONDS = 120.0
 """The longest one call may take, waiting, answer and all."""
@@ -45,17 +46,6 @@ _ALONE = frozenset({"image-to-text", "summarization", "translation"})
 
 GIVEN_UP: ContextVar[threading.Event | None] = ContextVar("GIVEN_UP", default=None)
 """Set for as long as a call runs; the event itself is set once the call has ended."""
-
-
-def private(url: str) -> bool:
-    """Whether what is sent to an address is seen by nobody on the way: HTTPS, or this very machine."""
-    parts = urlsplit(url)
-    if parts.scheme == "https" or parts.hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False
 
 
 class Client(AsyncInferenceClient):  # type: ignore[misc]

@@ -184,8 +184,11 @@ def test_an_expert_that_fails_is_left_alone_for_longer_each_time() -> None:
     assert isinstance(refused, Refuse)
     assert of(books.ask("a", "3", 1.5 + RETRY_S, FAR), Wake) == ["a"]
     books.failed("a", "no weights", 100.0)
+    assert books.next_tick() == 100.0 + 2 * RETRY_S, "whoever chooses is told then"
     assert books.obstacle("a", 100.0 + 1.5 * RETRY_S) is not None
     assert books.obstacle("a", 100.5 + 2 * RETRY_S) is None
+    assert books.tick(100.0 + 2 * RETRY_S) == []
+    assert books.next_tick() is None
 
 
 def test_the_expected_wakes_only_where_nothing_fresh_leaves() -> None:

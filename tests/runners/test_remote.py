@@ -9,9 +9,9 @@ import pytest
 
 from deployments.errors import ExpertError, InputError
 from deployments.result import Input
-from deployments.runners import remote_client
 from deployments.runners.remote_dialects import put
 from deployments.runners.remote_tasks import METHODS
+from model_catalog import hub
 from model_catalog.tasks import MEDIA, TASKS
 from tests.support.elsewhere import PICTURE, SOUND, TABLE, TOKEN, ask, runner
 from tests.support.inference import MODELS, Inference, Reply, inference
@@ -382,4 +382,4 @@ async def test_a_service_without_a_token_is_sent_none(
     ],
 )
 def test_a_token_travels_unseen_or_not_at_all(url: str, private: bool) -> None:
-    assert remote_client.private(url) is private
+    assert hub.private(url) is private
