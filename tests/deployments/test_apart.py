@@ -76,7 +76,7 @@ async def test_figures_are_of_the_models_process() -> None:
     assert figures.peak_bytes > 10 << 20
     assert figures.start_s > 0
     assert figures.ready_s >= figures.start_s + figures.load_s + figures.warm_s
-    assert (figures.device, figures.node, figures.gpus) == ("cpu", "", ())
+    assert (figures.device, figures.gpus) == ("cpu", ())
 
 
 async def test_media_go_both_ways() -> None:

@@ -168,9 +168,8 @@ class _Chunks:
         audio = await _spoken(self._request, self._body, text, done)
         if audio is not None:
             yield self._chunk({"audio": audio.model_dump()})
-        yield self._chunk(
-            {}, "stop"
-        )  # before the account: a client that cannot read this has its answer whole
+        # The end comes before the account: a client that cannot read this has its answer whole.
+        yield self._chunk({}, "stop")
         yield self._chunk({"hugginggpt": Account.of(done, plan, self._base).streamed()})
         options = self._body.stream_options
         if options is not None and options.include_usage:
