@@ -16,6 +16,7 @@ from enum import StrEnum
 from controller.errors import IdempotencyError, TooManyRunsError, UnknownRunError
 from controller.events import EVENT, Event, RunFailed
 from controller.failure import failure, root
+from controller.identity import assume, caller
 from controller.outcome import Failure
 from model_catalog.errors import HuggingGPTError
 
@@ -158,11 +159,11 @@ class Kept:
         """Run it; ``ended`` is told when it is over.
 
         It has a context of its own: Ray Serve cancels the calls of a request with the request, and this run
-        may outlive the request that began it.
+        may outlive the request that began it. Of the request's context it keeps the caller.
         """
-        self._worker = asyncio.get_running_loop().create_task(
-            self._work(events), context=contextvars.Context()
-        )
+        context = contextvars.Context()
+        context.run(assume, caller())
+        self._worker = asyncio.get_running_loop().create_task(self._work(events), context=context)
         self._worker.add_done_callback(lambda _: self._end(ended))
 
     async def _work(self, events: Events) -> None:

@@ -45,11 +45,23 @@ class Settings(BaseSettings):
     """Everything that can be set.
 
     Attributes:
-        host: the address the HTTP endpoint listens on; loopback only, until API keys exist.
+        host: the address the HTTP endpoint listens on; any but loopback demands API keys of everybody.
+        hosts: further names that this server answers to, as clients write them.
+        keys: ``required`` asks every request for an API key (``hugginggpt keys create``); ``auto`` does where
+            ``host`` is not on loopback. They cannot be switched off there.
         port: the port of the HTTP endpoint.
         dashboard_port: the port of the Ray dashboard, always on loopback.
         data_dir: the folder of artifacts, on the node where the artifact deployment runs; on the machine of a
             command, of what was read from the Hub, pins and blocks.
+        database: the URL of the database that keeps history and keys, such as
+            ``postgresql://user:password@host/name``; none for a SQLite file in ``data_dir``.
+        history_days: after how many days a run, and a conversation that rests, is forgotten; 0 for never.
+        artifacts: where files are stored: a URL of fsspec such as ``s3://bucket/folder``; none for
+            ``data_dir``.
+        artifact_days: after how many days a stored file is removed; 0 for never.
+        artifact_bytes: the most bytes of all stored files together; the store takes no more then.
+        links: whether web links in requests are fetched; ``auto`` does where ``host`` is on loopback.
+        max_link_bytes: the most bytes fetched from one link.
         catalog: a JSONL file of model cards laid over the shipped ones.
         experts: ids of the models to deploy; empty for those of the profile.
         profile: the set of models to deploy beside every embedded one that this machine can run: one that
@@ -110,7 +122,16 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     dashboard_port: Annotated[int, Field(ge=1, le=65535)] = 8265
+    hosts: tuple[str, ...] = ()
+    keys: Literal["auto", "required"] = "auto"
     data_dir: Path = Field(default_factory=lambda: user_data_path("hugginggpt"))
+    database: SecretStr | None = Field(default=None, exclude=True)
+    history_days: Annotated[float, Field(ge=0, le=36500)] = 30.0
+    artifacts: str | None = None
+    artifact_days: Annotated[float, Field(ge=0, le=36500)] = 30.0
+    artifact_bytes: Annotated[int, Field(ge=1 << 20)] = 100 << 30
+    links: Literal["auto", "on", "off"] = "auto"
+    max_link_bytes: Annotated[int, Field(ge=1024)] = 20 << 20
     catalog: Path | None = None
     experts: tuple[str, ...] = ()
     profile: str = "embedded"
@@ -179,6 +200,21 @@ class Settings(BaseSettings):
                 "password, query or fragment"
             )
         return None if url is None else url.rstrip("/")
+
+    @property
+    def exposed(self) -> bool:
+        """Whether other machines can reach the server."""
+        return self.host != "localhost" and not _is_loopback(self.host)
+
+    @property
+    def keyed(self) -> bool:
+        """Whether every request needs an API key."""
+        return self.exposed or self.keys == "required"
+
+    @property
+    def fetches(self) -> bool:
+        """Whether web links in requests are fetched."""
+        return self.links == "on" or (self.links == "auto" and not self.exposed)
 
     def public(self) -> "Settings":
         """A copy without keys, fit to be given to other processes."""
