@@ -10,6 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from controller import roster
 from controller.handles import Response, ServeResponse, answer, inner
+from controller.identity import caller
 from controller.members import Members
 from controller.roster import Expert
 from controller.selector import Fleet
@@ -137,6 +138,10 @@ class ServeExperts:
     def store(self, response: Response) -> Response:
         """See ``controller.handles.Experts``."""
         return ServeResponse(self._artifacts.store.remote(inner(response)))
+
+    def keep(self, response: Response, name: str = "") -> Response:
+        """Store a ``File`` that a response brings, as the caller's; gives its ``Artifact``."""
+        return ServeResponse(self._artifacts.keep.remote(inner(response), name, caller().owner))
 
     def wake(self, card: ModelCard) -> None:
         """See ``controller.handles.Experts``; one that Serve put to sleep is woken by a small call on it."""

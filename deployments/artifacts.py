@@ -80,6 +80,25 @@ class Artifacts:
         logger.info("run %s stored %s", result.run, ", ".join(artifact.path for artifact in stored))
         return Account.of(result, stored)
 
+    async def keep(self, file: File, name: str = "", owner: str = "") -> Artifact:
+        """Check a file and store it; called with the response itself of whoever brings it.
+
+        Args:
+            file: its bytes; they say what it is.
+            name: its name; the ending tells CSV and JSON from other text.
+            owner: whose it is; empty for the operator of a server without keys.
+
+        Raises:
+            MediaError: the file is empty, of a kind that is not taken, broken, or over a limit.
+
+        """
+        ticket = await self.begin()
+        try:
+            await self.append(ticket, file.data)
+            return await self.finish(ticket, name)
+        finally:
+            await self.abort(ticket)
+
     def _store(self, value: Value) -> Artifact:
         file = encode(value)
         path, target = self._place(file.media_type)
