@@ -6,7 +6,7 @@ operator, whose name is empty.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -47,6 +47,9 @@ class Caller:
 OPERATOR = Caller()
 """Everybody on a server without keys, and the operator's own commands."""
 
+NOBODY = Caller("-", frozenset())
+"""Who asks a server with keys for what is everybody's, and told no key."""
+
 _CALLER: ContextVar[Caller] = ContextVar("caller", default=OPERATOR)
 
 
@@ -68,3 +71,13 @@ def calling(who: Caller) -> Iterator[None]:
         yield
     finally:
         _CALLER.reset(token)
+
+
+def afresh() -> Context:
+    """A context that keeps of this one who asks, and nothing else: Ray Serve's request is not in it.
+
+    Work that is begun in an empty context would run for the operator.
+    """
+    context = Context()
+    context.run(assume, caller())
+    return context

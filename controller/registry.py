@@ -5,18 +5,18 @@ is room, the latest longest.
 """
 
 import asyncio
-import contextvars
 import hashlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 
 from controller.errors import IdempotencyError, TooManyRunsError, UnknownRunError
 from controller.events import EVENT, Event, RunFailed
 from controller.failure import failure, root
-from controller.identity import assume, caller
+from controller.identity import afresh, caller
 from controller.outcome import Failure
 from model_catalog.errors import HuggingGPTError
 
@@ -82,6 +82,7 @@ class Kept:
         text: the words of the request.
         background: whether it goes on when nobody attends it.
         key: the client's own name for it, where it gave one.
+        owner: whose it is: who asks where it is made.
         created: when it began, seconds since the epoch.
         ended: when it ended; None while it runs.
         state: where it is.
@@ -96,6 +97,7 @@ class Kept:
     text: str = ""
     background: bool = False
     key: Key | None = None
+    owner: str = field(default_factory=lambda: caller().owner)
     created: float = field(default_factory=time.time)
     ended: float | None = None
     state: State = State.RUNNING
@@ -146,6 +148,11 @@ class Kept:
                 self.abandoned = True
                 self._stop()
 
+    @property
+    def waited(self) -> bool:
+        """Whether somebody attends it."""
+        return self._attending > 0
+
     async def cancel(self) -> None:
         """Give it up, down to the models, and wait until that is done; one that has ended stays as it was."""
         self._stop()
@@ -161,9 +168,7 @@ class Kept:
         It has a context of its own: Ray Serve cancels the calls of a request with the request, and this run
         may outlive the request that began it. Of the request's context it keeps the caller.
         """
-        context = contextvars.Context()
-        context.run(assume, caller())
-        self._worker = asyncio.get_running_loop().create_task(self._work(events), context=context)
+        self._worker = asyncio.get_running_loop().create_task(self._work(events), context=afresh())
         self._worker.add_done_callback(lambda _: self._end(ended))
 
     async def _work(self, events: Events) -> None:
@@ -215,7 +220,7 @@ class Runs:
         self._max_bytes = max_bytes
         self._max_running = max_running
         self._kept: dict[str, Kept] = {}
-        self._by_key: dict[str, Kept] = {}
+        self._by_key: dict[tuple[str, str], Kept] = {}
 
     def start(self, events: Events, run: Kept) -> Kept:
         """Begin a run and keep it.
@@ -228,13 +233,13 @@ class Runs:
             raise TooManyRunsError(f"{self._max_running} runs are under way; try again when one has ended.")
         self._kept[run.id] = run
         if run.key is not None:
-            self._by_key[run.key.name] = run
+            self._by_key[run.owner, run.key.name] = run
         run.begin(events, self._ended)
         self._make_room()
         return run
 
     def known(self, key: Key | None) -> Kept | None:
-        """The run that was begun under a key, None where there is none.
+        """The caller's run that was begun under a key, None where there is none.
 
         A run that failed by a fault of the server's, or was given up with its client, leaves its key free.
 
@@ -242,7 +247,7 @@ class Runs:
             IdempotencyError: it was another request.
 
         """
-        run = None if key is None else self._by_key.get(key.name)
+        run = None if key is None else self._by_key.get((caller().owner, key.name))
         if run is None or run.abandoned:  # one that is being given up may not have ended yet
             return None
         if key is not None and run.key != key:
@@ -255,23 +260,29 @@ class Runs:
         """The run with that id.
 
         Raises:
-            UnknownRunError: there is none, or it ended long ago.
+            UnknownRunError: the caller has none, or it ended long ago.
 
         """
-        try:
-            return self._kept[run_id]
-        except KeyError:
+        run = self._kept.get(run_id)
+        if run is None or not caller().sees(run.owner):
             raise UnknownRunError(
                 f"There is no run {run_id[:80]!r} here; the latest are listed by GET /v1/runs."
-            ) from None
+            )
+        return run
 
     def latest(self, limit: int) -> list[Kept]:
-        """The runs that began last, the latest first."""
-        return list(self._kept.values())[::-1][:limit]
+        """The caller's runs that began last, the latest first."""
+        who = caller()
+        seen = (run for run in reversed(self._kept.values()) if who.sees(run.owner))
+        return list(islice(seen, limit))
+
+    def unattended(self, owner: str) -> int:
+        """How many runs of an owner go on with nobody waiting for them."""
+        return sum(run.ended is None and not run.waited for run in self._kept.values() if run.owner == owner)
 
     def _ended(self, run: Kept) -> None:
-        if run.key is not None and _again(run) and self._by_key.get(run.key.name) is run:
-            del self._by_key[run.key.name]
+        if run.key is not None and _again(run) and self._by_key.get((run.owner, run.key.name)) is run:
+            del self._by_key[run.owner, run.key.name]
         self._make_room()
 
     def _make_room(self) -> None:
@@ -287,8 +298,8 @@ class Runs:
 
     def _forget(self, run: Kept) -> None:
         del self._kept[run.id]
-        if run.key is not None and self._by_key.get(run.key.name) is run:
-            del self._by_key[run.key.name]
+        if run.key is not None and self._by_key.get((run.owner, run.key.name)) is run:
+            del self._by_key[run.owner, run.key.name]
 
 
 def _again(run: Kept) -> bool:

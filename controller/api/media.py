@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import binascii
-import contextvars
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +14,7 @@ from controller import reference
 from controller.errors import AttachmentError, BodyTooLargeError, GoneError, TaskError
 from controller.events import Event, RunDone
 from controller.failure import status
+from controller.identity import afresh
 from controller.outcome import Artifact, Outcome, Status
 from controller.request import Request as Conversation
 from model_catalog.tasks import Modality, task_type
@@ -50,7 +50,7 @@ async def keep(backend: "Backend", data: bytes, name: str = "") -> Artifact:
     limit = backend.controller.settings.max_upload_bytes
     if len(data) > limit:
         raise BodyTooLargeError(f"The file is larger than {limit >> 20} MiB; send a smaller one.")
-    storing = asyncio.create_task(_stored(backend.store, data, name), context=contextvars.Context())
+    storing = asyncio.create_task(_stored(backend.store, data, name), context=afresh())
     try:
         return await asyncio.shield(storing)
     except asyncio.CancelledError:
@@ -80,7 +80,7 @@ async def apart(work: Coroutine[Any, Any, _T]) -> _T:
 
     It has a context of its own, since Ray Serve cancels the calls of a request together with it.
     """
-    return await asyncio.shield(asyncio.create_task(work, context=contextvars.Context()))
+    return await asyncio.shield(asyncio.create_task(work, context=afresh()))
 
 
 async def read(backend: "Backend", path: str) -> tuple[bytes, str]:

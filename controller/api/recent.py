@@ -5,6 +5,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from controller.api.media import keep
+from controller.identity import caller
 from controller.outcome import Artifact
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class Recent:
             MediaError: it is empty, of a kind that is not taken, or broken.
 
         """
-        digest = hashlib.sha256(data + name.rpartition(".")[2].encode()).digest()
+        whose = f"{caller().owner}\0{name.rpartition('.')[2]}"  # one key's files are not another's
+        digest = hashlib.sha256(data + whose.encode()).digest()
         if digest in self._paths:
             try:
                 return await backend.store.stat(self._paths[digest])
