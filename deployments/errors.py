@@ -9,6 +9,7 @@ HuggingGPTError                (model_catalog.errors)
     │   └── UncheckedError 502 unchecked             it cannot be told here whether a model can be loaded
     ├── StoppedError      499  stopped               the call was cancelled while it ran
     ├── NotFoundError     404  not_found             no artifact under that path
+    ├── HistoryError      503  history               the database of history and keys cannot be used now
     └── FleetError        503  fleet                 an expert cannot be deployed here
         ├── NoMemberError 404  not_found             no expert of that name is in the fleet
         └── BusyError     503  busy                  there is no room for an expert in time
@@ -69,6 +70,13 @@ class NotFoundError(DeploymentError):
 
     code = "not_found"
     status = 404
+
+
+class HistoryError(DeploymentError):
+    """The database that keeps history and keys cannot be used now."""
+
+    code = "history"
+    status = 503
 
 
 class FleetError(DeploymentError):

@@ -21,6 +21,7 @@ from deployments import checkpoint, errors
 from deployments.artifacts import Artifacts
 from deployments.errors import ExpertError, FleetError
 from deployments.expert import Expert
+from deployments.history.history import History
 from deployments.llm.endpoint import Endpoint
 from deployments.media import Limits
 from deployments.placing import asks_llm, runs_elsewhere
@@ -33,6 +34,9 @@ logger = logging.getLogger("ray.serve")
 
 ARTIFACTS = "artifacts"
 """Name of the artifact application."""
+
+HISTORY = "history"
+"""Name of the application that keeps history and keys."""
 
 KEEPER = "fleet"
 """Name of the application that wakes experts and puts them to sleep."""
@@ -167,6 +171,24 @@ def artifacts_app(
         graceful_shutdown_timeout_s=DRAIN_S,
     )
     return deployment.bind(root, limits)
+
+
+def history_app(
+    database: SecretStr, days: float = 0.0, resources: Mapping[str, float] | None = None
+) -> serve.Application:
+    """The history application; a SQLite file lies on the node where it runs."""
+    deployment = serve.deployment(
+        History,
+        name="history",
+        max_ongoing_requests=256,
+        max_queued_requests=1024,
+        ray_actor_options={"num_cpus": 0, "resources": dict(resources or {})},
+        health_check_period_s=HEALTH_PERIOD_S,
+        graceful_shutdown_wait_loop_s=0.1,
+        graceful_shutdown_timeout_s=DRAIN_S,
+        logging_config={"enable_access_log": False},  # it is called for every step of a run
+    )
+    return deployment.bind(database, days)
 
 
 def pinned(card: ModelCard, token: SecretStr | None = None) -> ModelCard:
@@ -333,7 +355,7 @@ def status() -> dict[str, ExpertStatus]:
     """Every application of an expert, or of somebody else, by name; blocks for up to a second."""
     found = {}
     for name, app in serve.status().applications.items():
-        if name in (ARTIFACTS, CONTROLLER, KEEPER):
+        if name in (ARTIFACTS, CONTROLLER, HISTORY, KEEPER):
             continue
         deployments = app.deployments.values()
         replicas = sum(
