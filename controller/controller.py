@@ -10,9 +10,12 @@ from dataclasses import asdict
 from typing import Protocol
 
 from controller import given
+from controller.admission import Ticket
 from controller.brain import Checked, task_time
 from controller.dispatcher import Dispatcher
-from controller.errors import DeadlineError, RequestError
+from controller.entrance import Entrance
+from controller.errand import errand
+from controller.errors import DeadlineError, OverloadedError, RequestError
 from controller.events import AnswerDelta, Event, PlanTask, RunCreated, RunDone, RunFailed
 from controller.failure import failure, root
 from controller.files import with_files
@@ -81,6 +84,8 @@ class Controller:
         selector.look = self.refresh
         self._warmer = Warmer(selector, cluster, settings.warm_ahead)
         self._watch: asyncio.Task[None] | None = None
+        llm = planner.name if planner.streamed else ""
+        self.entrance = Entrance(selector, llm, settings.llm_concurrency)
 
     @property
     def brain(self) -> str:
@@ -128,14 +133,17 @@ class Controller:
             TooManyTasksError: the plan is over its limit.
             PlanError: none of its tasks is valid, or it is the client's own and cannot run as it is.
             DeadlineError: it takes longer than a whole run may.
+            OverloadedError: the LLM that plans has too much to do.
 
         """
         if request.plan is not None:
             return given.read(request.plan, self.settings.max_tasks, self.selector)
         plan = Plan(self.settings.max_tasks)
         replies = []
+        seconds = errand().within(self.settings.run_seconds)
         async with (
-            limited(self.settings.run_seconds),
+            self.entrance.planning_alone(fresh_id(), seconds),
+            limited(seconds),
             closing(self._planner.plan(request, self.selector.offers, plan)) as steps,
         ):
             async for step in steps:
@@ -177,12 +185,14 @@ class Controller:
     async def _work(self, run: Run, host: str) -> None:
         """Take a run through its stages; the last event is ``run.done`` or ``run.failed``, then None."""
         ended = "cancelled"
-        limit = asyncio.timeout(self.settings.run_seconds + _GRACE_S)
+        run.seconds = errand().within(self.settings.run_seconds)
+        limit = asyncio.timeout(run.seconds + _GRACE_S)
         try:
             run.emit(RunCreated(run=run.id, brain=given.BRAIN if run.given else self._planner.name))
-            async with limit:
-                outcomes = await self._execute(run, host)
-                answer = await self._answer(run, outcomes)
+            with self.entrance.run(run.id) as ticket:
+                async with limit:
+                    outcomes = await self._execute(run, ticket, host)
+                    answer = await self._answer(run, outcomes)
             run.stages["total"] = time.perf_counter() - run.began
             run.emit(
                 RunDone(
@@ -209,20 +219,25 @@ class Controller:
             self._meter.run(ended, run.stages)
             logger.info("run %s %s after %.3f s", run.id, ended, time.perf_counter() - run.began)
 
-    async def _execute(self, run: Run, host: str) -> tuple[Outcome, ...]:
+    async def _execute(self, run: Run, ticket: Ticket, host: str) -> tuple[Outcome, ...]:
         """Plan and dispatch; every task starts as soon as it is planned."""
         answering = 0.0 if run.given else self._responder.takes_s
-        deadline = time.time() + task_time(self.settings.run_seconds, answering)
+        run.until = time.time() + task_time(run.seconds, answering)
+
+        def told(event: Event) -> None:
+            ticket.heard(event)
+            run.emit(event)
+
         dispatcher = Dispatcher(
             run.id,
             self.cluster,
             self.selector,
-            run.emit,
-            deadline=deadline,
+            told,
+            deadline=run.until,
             task_seconds=self.settings.task_seconds,
         )
         try:
-            await self._plan_and_dispatch(run, dispatcher, host)
+            await self._plan_and_dispatch(run, ticket, dispatcher, host)
             since = time.perf_counter()
             outcomes = await dispatcher.settle()
             run.lap("execute", since)
@@ -234,16 +249,17 @@ class Controller:
                 self._meter.task(outcome)
         return outcomes
 
-    async def _plan_and_dispatch(self, run: Run, dispatcher: Dispatcher, host: str) -> None:
+    async def _plan_and_dispatch(self, run: Run, ticket: Ticket, dispatcher: Dispatcher, host: str) -> None:
         """Dispatch the tasks as they come; none of a batch starts before the files of all are found.
 
         Raises:
             RequestError: a file is not here, and so no task of the plan can run.
+            OverloadedError: there is no room for them.
 
         """
         since = time.perf_counter()
-        refused: dict[int, RequestError] = {}
-        async for tasks in self._planned(run):
+        refused: dict[int, RequestError | OverloadedError] = {}
+        async for tasks in self._planned(run, ticket):
             since = run.lap("plan", since)
             found = await asyncio.gather(*(self._with_files(run, task, host) for task in tasks))
             since = run.lap("files", since)
@@ -258,8 +274,10 @@ class Controller:
             raise next(iter(refused.values()))
         run.lap("plan", since)
 
-    async def _with_files(self, run: Run, task: Task, host: str) -> Task | Refused:
+    async def _with_files(self, run: Run, task: Task | Refused, host: str) -> Task | Refused:
         """The task with its files found; of a plan that runs while it is written, it is refused alone."""
+        if isinstance(task, Refused):
+            return task
         try:
             return await with_files(task, host, self.cluster.stat)
         except RequestError as error:
@@ -267,15 +285,17 @@ class Controller:
                 raise
             return Refused(task, error)
 
-    async def _planned(self, run: Run) -> AsyncIterator[list[Task]]:
+    async def _planned(self, run: Run, ticket: Ticket) -> AsyncIterator[Sequence[Task | Refused]]:
         """The valid tasks: one by one as they are written, or all at once where planning takes no time."""
         if run.request.plan is not None:
             run.plan = given.read(run.request.plan, self.settings.max_tasks, self.selector)
+            admitted = self.entrance.tasks(run, ticket, run.plan.tasks)
             self._tell(run, run.plan.tasks)
             run.plan_done()
-            yield run.plan.tasks
+            yield admitted
             return
         held: list[Task] = []
+        self.entrance.planning(ticket, run.until)
         if self._planner.streamed:
             self._warmer.warm(run.request)
         planned = self._planner.plan(run.request, self.selector.offers, run.plan, run.usage, run.id)
@@ -287,14 +307,16 @@ class Controller:
                 tasks = run.plan.add(step)
                 self._tell(run, tasks)
                 if self._planner.streamed and tasks:
-                    yield tasks
+                    yield self.entrance.tasks(run, ticket, tasks)
                 else:
                     held += tasks
+        self.entrance.planned(ticket)
+        admitted = self.entrance.tasks(run, ticket, held)
         if run.reply is None:
             check(run.plan)
             run.plan_done()
-        if held:
-            yield held
+        if admitted:
+            yield admitted
 
     @staticmethod
     def _tell(run: Run, tasks: Sequence[Task]) -> None:
@@ -328,7 +350,7 @@ class Controller:
                 yield remark
             return
         answer = self._responder.respond(run.request, run.plan, outcomes, usage=run.usage, run=run.id)
-        end = run.began + self.settings.run_seconds + _GRACE_S / 2
+        end = run.began + run.seconds + _GRACE_S / 2
         begun = False
         try:
             async with closing(answer) as told:

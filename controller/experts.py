@@ -85,6 +85,7 @@ class ServeExperts:
             obstacles={**base.obstacles, **unable},
             learned=(*base.learned, *(standing.card for standing in standings)),
             cold={**base.cold, **{one.card.id: one.wake_s for one in able if not one.awake}},
+            replicas={**base.replicas, **{one.card.id: one.replicas for one in able if one.awake}},
         )
 
     async def _card_of(self, app: str) -> ModelCard | None:
@@ -99,12 +100,14 @@ class ServeExperts:
 
     def _fleet(self, apps: Mapping[str, ExpertStatus], learned: tuple[ModelCard, ...]) -> Fleet:
         running, starting, cold, obstacles = set(), set(), {}, {}
+        replicas: dict[str, int] = {}
         for card in self._catalog:
             if self.members.has(card.id):
                 continue
             app = apps.get(fleet.app_name(card))
             if app is not None and fleet.serving(app):
                 running.add(card.id)
+                replicas[card.id] = app.replicas
                 if not app.replicas:
                     cold[card.id] = GUESS_S
                 if app.app not in self._handles:
@@ -116,7 +119,7 @@ class ServeExperts:
                 obstacles[card.id] = f"its deployment is {app.status}: {app.message[:200]}"
             elif (reason := fleet.obstacle(card)) is not None:
                 obstacles[card.id] = reason
-        return Fleet(frozenset(running), frozenset(starting), obstacles, learned, cold)
+        return Fleet(frozenset(running), frozenset(starting), obstacles, learned, cold, replicas)
 
     def sleeps(self, card: ModelCard) -> bool:
         """See ``controller.handles.Experts``."""

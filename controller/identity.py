@@ -10,6 +10,8 @@ from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 
+from controller.errand import errand, undertake
+
 
 class Scope(StrEnum):
     """What a key may be used for."""
@@ -74,10 +76,11 @@ def calling(who: Caller) -> Iterator[None]:
 
 
 def afresh() -> Context:
-    """A context that keeps of this one who asks, and nothing else: Ray Serve's request is not in it.
+    """A context that keeps of this one who asks and how long that waits: Ray Serve's request is not in it.
 
     Work that is begun in an empty context would run for the operator.
     """
     context = Context()
     context.run(assume, caller())
+    context.run(undertake, errand())
     return context

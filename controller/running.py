@@ -1,12 +1,13 @@
 """What the controller keeps of a run under way, and small steps of it."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from controller.errors import DeadlineError, PlanError, RequestError
+from controller.errors import DeadlineError, OverloadedError, PlanError, RequestError
 from controller.events import Event, LeftOut, PlanDone
 from controller.plan import Plan, Task
 from controller.request import Request
@@ -15,7 +16,13 @@ from deployments.llm.client import Usage
 
 @dataclass(slots=True)
 class Run:
-    """One request on its way."""
+    """One request on its way.
+
+    Attributes:
+        seconds: how long it may take.
+        until: when its tasks must have ended, seconds since the epoch.
+
+    """
 
     id: str
     request: Request
@@ -25,6 +32,8 @@ class Run:
     began: float = field(default_factory=time.perf_counter)
     reply: str | None = None
     usage: Usage = field(default_factory=Usage)
+    seconds: float = math.inf
+    until: float = math.inf
 
     @property
     def given(self) -> bool:
@@ -54,10 +63,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A task whose file is not here."""
+    """A task whose file is not here, or for which there is no room."""
 
     task: Task
-    error: RequestError
+    error: RequestError | OverloadedError
 
 
 def check(plan: Plan) -> None:

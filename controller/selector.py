@@ -39,6 +39,7 @@ class Fleet:
         starting: ids of the models whose experts are being started.
         obstacles: why other models cannot run, by id, as parts of a sentence.
         learned: cards of experts that the catalog does not have, or not so.
+        replicas: how many replicas experts have, where it is not one.
 
     """
 
@@ -47,6 +48,7 @@ class Fleet:
     obstacles: Mapping[str, str] = field(default_factory=dict)
     learned: tuple[ModelCard, ...] = ()
     cold: Mapping[str, float] = field(default_factory=dict)
+    replicas: Mapping[str, int] = field(default_factory=dict)
 
     def obstacle(self, card: ModelCard) -> str:
         """Why a model cannot run now."""
