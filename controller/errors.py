@@ -12,9 +12,14 @@ HuggingGPTError                     (model_catalog.errors)
     │   ├── IdempotencyError   422  idempotency_mismatch  a key that another request has
     │   ├── BodyTooLargeError  413  body_too_large      a request body over its limit
     │   └── ForbiddenError     403  forbidden           a host, origin or field that is not allowed
+    ├── UnknownKeyError        401  invalid_api_key     no API key, or none that is good here
+    ├── ScopeError             403  missing_scope       an API key that is not for this
+    ├── LimitError             429  key_limit           an API key over a limit of its own
+    ├── KeysError              503  keys                API keys cannot be looked up now
     ├── NoExpertError          503  no_expert           no model can run a task here
     ├── StoreError             503  store               the files cannot be reached now
     ├── TooManyRunsError       429  too_many_runs       as many runs as may be are under way
+    ├── OverloadedError        429  overloaded          more is asked than can be done soon; nothing was begun
     ├── TaskError              500  task_failed         the one task asked for failed, with its own code
     ├── GoneError              499  client_gone         the client went away
     ├── DeadlineError          504  deadline            a task or run took too long
@@ -108,6 +113,38 @@ class ForbiddenError(RequestError):
     status = 403
 
 
+class UnknownKeyError(ControllerError):
+    """A request without an API key, or with none that is good here."""
+
+    code = "invalid_api_key"
+    status = 401
+
+
+class ScopeError(ControllerError):
+    """An API key that may not be used for this."""
+
+    code = "missing_scope"
+    status = 403
+
+
+class LimitError(ControllerError):
+    """An API key over a limit of its own; after ``wait_s`` seconds it is worth another try."""
+
+    code = "key_limit"
+    status = 429
+
+    def __init__(self, message: str, wait_s: float) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class KeysError(ControllerError):
+    """The deployment that knows the API keys does not answer."""
+
+    code = "keys"
+    status = 503
+
+
 class NoExpertError(ControllerError):
     """No model can run a task on this cluster now."""
 
@@ -134,6 +171,22 @@ class TooManyRunsError(ControllerError):
 
     code = "too_many_runs"
     status = 429
+
+
+class OverloadedError(ControllerError):
+    """More is asked than can be done soon; nothing of the request was begun.
+
+    Attributes:
+        wait_s: after how many seconds it is worth another try.
+
+    """
+
+    code = "overloaded"
+    status = 429
+
+    def __init__(self, message: str, wait_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
 
 
 class TaskError(ControllerError):

@@ -12,7 +12,7 @@ from ray.serve.exceptions import (
     RequestCancelledError,
 )
 
-from controller.errors import TaskError
+from controller.errors import LimitError, OverloadedError, TaskError
 from controller.outcome import Failure
 from deployments.errors import BusyError
 from model_catalog.errors import HuggingGPTError
@@ -32,7 +32,10 @@ _PATIENCE_S = {
     "no_expert": 10,
     "input_lost": 2,
     "store": 5,
+    "keys": 5,
+    "key_limit": 2,
     "too_many_runs": 2,
+    "overloaded": 1,
 }
 """Failures after which the same request may succeed, and after how many seconds it is worth a try."""
 
@@ -62,7 +65,9 @@ def failure(error: BaseException) -> Failure:
     """The failure in words; Ray's own texts, which are long and hold paths, are not passed on."""
     cause = root(error)
     if isinstance(cause, HuggingGPTError):
-        wait_s = cause.wait_s if isinstance(cause, BusyError | TaskError) else None
+        wait_s = (
+            cause.wait_s if isinstance(cause, BusyError | LimitError | OverloadedError | TaskError) else None
+        )
         return Failure(code=cause.code, message=cause.message, wait_s=wait_s)
     if isinstance(cause, ObjectLostError):
         return Failure(code="input_lost", message="A result that this task needs died with its node.")
