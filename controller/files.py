@@ -12,6 +12,7 @@ from controller.errors import AttachmentError, RequestError
 from controller.failure import failure, root
 from controller.outcome import Artifact
 from controller.plan import Task
+from controller.signing import unsigned
 from deployments.errors import NotFoundError
 from model_catalog.tasks import Modality
 
@@ -39,7 +40,7 @@ def local_path(value: str, host: str = "") -> str:
         RequestError: it tries to leave the folders that are served.
 
     """
-    path = value.strip()
+    path = unsigned(value.strip())
     if _LINK.match(path):
         path = _own(path, host)
     path = "/" + path.removeprefix("/").removeprefix("public/").lstrip("/")

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from controller.signing import unsigned
 from model_catalog.tasks import Modality
 
 MAX_MESSAGES = 1_000
@@ -14,12 +15,12 @@ MAX_CHARACTERS = 200_000
 
 
 class Message(BaseModel):
-    """One turn of a conversation."""
+    """One turn of a conversation; addresses of files in its words are without their signatures."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     role: Literal["system", "user", "assistant"]
-    content: Annotated[str, Field(max_length=MAX_CHARACTERS)]
+    content: Annotated[str, Field(max_length=MAX_CHARACTERS), AfterValidator(unsigned)]
 
 
 class Attachment(BaseModel):

@@ -1,5 +1,6 @@
 """The ASGI application: every door over one controller."""
 
+import socket
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,15 +13,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from controller.api import experts, files, health, ids, jarvis, runs
+from controller.api.auth import Auth
 from controller.api.body import explained, no_json
+from controller.api.gate import Gate
 from controller.api.guard import LOCAL_ORIGIN, Guard, envelope, kind
 from controller.api.inference import door as inference
 from controller.api.mcp import Door
 from controller.api.openai import routes as openai
 from controller.api.recent import Recent
 from controller.controller import Controller
-from controller.errors import RequestError
+from controller.errors import RequestError, SettingsError
 from controller.failure import failure, patience, root, status
+from controller.keyring import Keeper, Keyring
+from controller.limits import Limits
 from controller.outcome import Artifact
 from controller.registry import Runs
 from model_catalog.errors import HuggingGPTError
@@ -50,10 +55,18 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What the doors lead to."""
+    """What the doors lead to.
+
+    Attributes:
+        controller: runs requests.
+        store: holds files.
+        keys: keeps API keys; None where none are asked for.
+
+    """
 
     controller: Controller
     store: Store
+    keys: Keeper | None = None
 
 
 def build(backend: Backend, proxied: bool = False) -> FastAPI:
@@ -77,17 +90,21 @@ def build(backend: Backend, proxied: bool = False) -> FastAPI:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HuggingGPTError, _known)
+    app.add_middleware(Gate)
     app.add_middleware(
         Guard,
-        hosts=[settings.host],
+        hosts=[settings.host, *settings.hosts, *([socket.gethostname()] if settings.exposed else [])],
         origins=settings.origins,
         max_body=settings.max_body_bytes,
         max_upload=settings.max_upload_bytes,
+        keyed=settings.keyed,
     )
+    if settings.keyed:
+        _demand_keys(app, backend)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.origins),
-        allow_origin_regex=LOCAL_ORIGIN,
+        allow_origin_regex=None if settings.keyed else LOCAL_ORIGIN,
         allow_methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
         allow_headers=["*"],
         expose_headers=[
@@ -104,6 +121,13 @@ def build(backend: Backend, proxied: bool = False) -> FastAPI:
     )
     app.add_middleware(ids.RequestIds, proxied=proxied)
     return app
+
+
+def _demand_keys(app: FastAPI, backend: Backend) -> None:
+    """Let nobody in without a key."""
+    if backend.keys is None:
+        raise SettingsError("A server with keys needs the deployment that keeps them.")
+    app.add_middleware(Auth, keyring=Keyring(backend.keys), limits=Limits(app.state.runs.unattended))
 
 
 async def _known(request: Request, error: Exception) -> Response:

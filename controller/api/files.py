@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from controller.api import media
+from controller.api.address import address
 from controller.api.body import backend
 from controller.api.openai.parts import FILE_ID
 from controller.api.openai.schema import ERRORS
@@ -111,7 +112,7 @@ def told(request: Request, artifact: Artifact, created: float) -> StoredFile:
         bytes=artifact.size,
         created_at=int(created),
         filename=name,
-        url=f"{request.base_url}{artifact.path[1:]}",
+        url=address(request).of(artifact.path),
         path=artifact.path,
         media_type=artifact.media_type,
     )

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from controller import reference
 from controller.api import media
+from controller.api.address import Address, address
 from controller.api.body import backend, declared, read
+from controller.api.openai.links import pathed
 from controller.api.openai.schema import ERRORS
 from controller.errors import ForbiddenError, RequestError
 from controller.events import RunDone
@@ -91,13 +93,24 @@ async def results(request: Request) -> Any:
     done = await _run(request)
     if not done.outcomes:
         return {"message": _tagless(done.answer)}
-    return {str(outcome.id): _result(outcome, done.outcomes) for outcome in done.outcomes}
+    told = {str(outcome.id): _result(outcome, done.outcomes) for outcome in done.outcomes}
+    return _signed(told, Address(signer=address(request).signer))
 
 
 @router.post("/hugginggpt", openapi_extra=_BODY)
 async def hugginggpt(request: Request) -> Said:
     """The answer in words, which names the files made."""
-    return Said(message=_tagless((await _run(request)).answer))
+    answer = (await _run(request)).answer
+    return Said(message=_tagless(pathed(answer, Address(signer=address(request).signer))))
+
+
+def _signed(value: Any, where: Address) -> Any:
+    """JSON with its paths of files as they can be opened: on a server with keys they are signed."""
+    if isinstance(value, str):
+        return where.of(value)
+    if isinstance(value, list):
+        return [_signed(item, where) for item in value]
+    return {name: _signed(item, where) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 def _tagless(message: str) -> str:

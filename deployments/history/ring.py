@@ -1,7 +1,7 @@
 """API keys as servers hold them, and the tokens that clients send; no database is needed for either.
 
-A token is ``hgp_<id>_<secret>``: the id finds the key, the secret proves it. The secret has 192 random bits, so
-one round of SHA-256 is enough to keep it by: nobody can guess what would have to be guessed.
+A token is ``hgp_<id>_<secret>``: the id finds the key, the secret proves it. The secret has 192 random bits,
+so one round of SHA-256 is enough to keep it by: nobody can guess what would have to be guessed.
 """
 
 import hashlib

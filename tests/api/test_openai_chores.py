@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller.api.address import Address
 from controller.api.openai.housekeeping import recognised
 from controller.api.openai.links import Links, linked, unlinked
 from controller.planner import Reply
@@ -166,20 +167,20 @@ NAME = "0123456789abcdef" * 2
     ],
 )  # fmt: skip
 def test_paths_become_links_however_they_come(text: str, told: str) -> None:
-    assert linked(text, BASE) == told
+    assert linked(text, Address(BASE)) == told
     for size in (1, 3, 7, 50, 300):
-        links = Links(BASE)
+        links = Links(Address(BASE))
         pieces = [links.feed(text[start : start + size]) for start in range(0, len(text), size)]
         assert "".join([*pieces, links.rest()]) == told
 
 
 def test_links_of_earlier_answers_become_paths_again() -> None:
     for path in (f"/images/{NAME}.png", f"/audios/{NAME}.wav", "/examples/sign.png"):
-        assert unlinked(linked(f"so {path} is", BASE), BASE) == f"so {path} is"
+        assert unlinked(linked(f"so {path} is", Address(BASE)), BASE) == f"so {path} is"
 
 
 def test_only_what_may_begin_a_path_is_held_back() -> None:
-    links = Links(BASE)
+    links = Links(Address(BASE))
     assert [links.feed(piece) for piece in ("x" * 100, "没有空格的文字", "a/b/", "c", ".", " /im", "x ")] == [
         "x" * 100, "没有空格的文字", "a", "", "", "/b/c. ", "/imx ",
     ]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controller.api.address import Address
 from controller.api.openai.documents import between, parted
 from controller.api.openai.housekeeping import _RULES, recognised
 from controller.api.openai.links import Links, linked, unlinked
@@ -26,7 +27,7 @@ def _ruled(text: str) -> None:
 
 
 def _fed(text: str) -> None:
-    links = Links(BASE)
+    links = Links(Address(BASE))
     for start in range(0, len(text), 7):
         links.feed(text[start : start + 7])
 
@@ -53,7 +54,7 @@ _CASES: dict[str, tuple[Callable[[str], Any], str, str]] = {
     "links in a title": (_ruled, "", "[]("),
     "slashes in a title": (_ruled, "", "/a "),
     "brackets of an answer": (lambda text: unlinked(text, BASE), "", "!["),
-    "paths": (lambda text: linked(text, BASE), "", "](</images/"),
+    "paths": (lambda text: linked(text, Address(BASE)), "", "](</images/"),
     "slashes as they come": (_fed, "", "/"),
     "words as they come": (_fed, "", "x"),
 }

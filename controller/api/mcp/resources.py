@@ -7,6 +7,7 @@ from mcp_types import BlobResourceContents, ReadResourceResult, ResourceTemplate
 from starlette.requests import Request
 
 from controller.api import media
+from controller.api.address import address
 from controller.errors import BodyTooLargeError
 from controller.files import local_path
 
@@ -22,7 +23,7 @@ _FOLDERS = {"images": "Pictures", "audios": "Recordings", "videos": "Videos", "f
 
 def url(request: Request, path: str) -> str:
     """The address of a stored file, as the client reaches this server."""
-    return f"{request.base_url}{path.removeprefix('/')}"
+    return address(request).of(path)
 
 
 def templates(request: Request) -> list[ResourceTemplate]:
@@ -30,7 +31,7 @@ def templates(request: Request) -> list[ResourceTemplate]:
     return [
         ResourceTemplate(
             name=folder,
-            uri_template=url(request, f"/{folder}/{{name}}"),
+            uri_template=f"{address(request).base}/{folder}/{{name}}",
             description=f"{title} that were uploaded or made; results give their addresses.",
         )
         for folder, title in _FOLDERS.items()

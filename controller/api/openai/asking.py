@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
+from controller.api.address import Address
 from controller.api.body import backend
 from controller.api.openai import direct, housekeeping, models
 from controller.api.openai.conversation import Turn, conversation
@@ -84,7 +85,7 @@ async def _told(events: Sequence[Event]) -> AsyncGenerator[Event]:
         yield event
 
 
-async def whole(events: AsyncGenerator[Event], base: str) -> Whole:
+async def whole(events: AsyncGenerator[Event], address: Address) -> Whole:
     """The end of a run; leaving it early gives the run up.
 
     Raises:
@@ -92,7 +93,7 @@ async def whole(events: AsyncGenerator[Event], base: str) -> Whole:
 
     """
     told: dict[type[Event], Event] = {}
-    links, pieces = Links(base), []
+    links, pieces = Links(address), []
     async with aclosing(events):
         async for event in events:
             told[type(event)] = event

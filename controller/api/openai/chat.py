@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
+from controller.api.address import address
 from controller.api.media import attended
 from controller.api.openai import speaking, sse
 from controller.api.openai.asking import Stream, Whole, begun, chore_of, whole
@@ -19,7 +20,7 @@ from controller.api.openai.chat_schema import (
     ChatChunk,
     ChatCompletion,
 )
-from controller.api.openai.conversation import Turn, base_of, spoken
+from controller.api.openai.conversation import Turn, spoken
 from controller.api.openai.links import Links
 from controller.api.openai.schema import Account, Usage, now
 from controller.errors import RequestError
@@ -95,7 +96,7 @@ async def _asked(request: Request, body: ChatBody) -> tuple[Conversation, AsyncG
 async def _whole(
     request: Request, body: ChatBody, events: AsyncGenerator[Event]
 ) -> tuple[Whole, ChatAudio | None]:
-    told = await whole(events, base_of(request))
+    told = await whole(events, address(request))
     return told, await _spoken(request, body, told.text, told.done)
 
 
@@ -113,14 +114,14 @@ class _Chunks:
         self._request, self._body, self._asked = request, body, asked
         self._id = f"chatcmpl-{request.state.request_id}"
         self._created = now()
-        self._base = base_of(request)
+        self._address = address(request)
 
     def completion(self, told: Whole, audio: ChatAudio | None) -> ChatCompletion:
         """The whole answer."""
         message = ChatAnswer(
             content=None if audio else told.text,
             audio=audio,
-            hugginggpt=Account.of(told.done, told.plan, self._base),
+            hugginggpt=Account.of(told.done, told.plan, self._address),
         )
         return ChatCompletion(
             id=self._id,
@@ -143,7 +144,7 @@ class _Chunks:
 
     async def _told(self, stream: Stream) -> AsyncGenerator[bytes]:
         yield self._chunk({"role": "assistant", "content": "", "refusal": None})
-        links, text, plan = Links(self._base), "", None
+        links, text, plan = Links(self._address), "", None
         async with aclosing(stream.beaten()) as events:
             async for event in events:
                 if event is None:
@@ -170,7 +171,7 @@ class _Chunks:
             yield self._chunk({"audio": audio.model_dump()})
         # The end comes before the account: a client that cannot read this has its answer whole.
         yield self._chunk({}, "stop")
-        yield self._chunk({"hugginggpt": Account.of(done, plan, self._base).streamed()})
+        yield self._chunk({"hugginggpt": Account.of(done, plan, self._address).streamed()})
         options = self._body.stream_options
         if options is not None and options.include_usage:
             yield self._line([], Usage.of(spoken(self._asked), text, done))

@@ -6,6 +6,7 @@ from typing import Literal
 
 from fastapi import Request
 
+from controller.api.address import address
 from controller.api.body import backend, recent
 from controller.api.openai import documents, links
 from controller.api.openai.parts import MOST_FILES, Content, count, files, words
@@ -26,11 +27,6 @@ class Turn:
     param: str = "messages"
 
 
-def base_of(request: Request) -> str:
-    """The server's address as the client named it, without a slash at its end."""
-    return str(request.base_url).rstrip("/")
-
-
 async def conversation(request: Request, turns: Sequence[Turn]) -> Conversation:
     """What the controller is asked: the last message is the request, with its files attached.
 
@@ -44,7 +40,7 @@ async def conversation(request: Request, turns: Sequence[Turn]) -> Conversation:
 
     """
     asked, before = _parted(turns)
-    base = base_of(request)
+    base = address(request).base
     if (number := count(asked.content)) > MOST_FILES:
         raise RequestError(
             f"The request brings {number:,} files, and {MOST_FILES} are taken; send fewer.", asked.param

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 from fastapi import Request
 from pydantic import Field
 
+from controller.api.address import address
 from controller.api.body import backend
 from controller.api.media import attended, call, keep, lent, read
 from controller.api.openai import models
-from controller.api.openai.conversation import base_of
 from controller.api.openai.forms import File, form, only
 from controller.api.openai.masks import mask_of
 from controller.api.openai.parts import Words
@@ -152,7 +152,7 @@ async def _drawn(
         data=pictures,
         output_format=body.output_format or "png",
         model=outcomes[0].choice.model if outcomes[0].choice else body.model,
-        artifacts=made(outcomes, base_of(request)),
+        artifacts=made(outcomes, address(request)),
     )
 
 
@@ -161,14 +161,14 @@ async def _image(request: Request, body: ImagesBody, outcome: Outcome) -> Image:
     seed = outcome.data.get("seed") if isinstance(outcome.data, dict) else None
     plain = body.output_format in (None, "png")
     if plain and not _as_bytes(body):
-        return Image(url=f"{base_of(request)}{artifact.path}", seed=seed)
+        return Image(url=address(request).of(artifact.path), seed=seed)
     data, _ = await read(backend(request), artifact.path)
     if not plain:
         data = await asyncio.to_thread(_converted, data, body.output_format, body.output_compression)
     if _as_bytes(body):
         return Image(b64_json=base64.b64encode(data).decode(), seed=seed)
     kept = await keep(backend(request), data)
-    return Image(url=f"{base_of(request)}{kept.path}", seed=seed)
+    return Image(url=address(request).of(kept.path), seed=seed)
 
 
 def _as_bytes(body: ImagesBody) -> bool:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from controller.api.address import Address
 from controller.events import Event, PlanTask, TaskDone, TaskFailed, TaskSkipped
 from controller.outcome import Outcome, Status
 
@@ -20,10 +21,10 @@ Step = tuple[str, dict[str, Any]]
 class Items:
     """The output of a response while it grows."""
 
-    def __init__(self, number: str, base: str) -> None:
-        """Begin; ``number`` tells the response's items from others', ``base`` is this server's address."""
+    def __init__(self, number: str, address: Address) -> None:
+        """Begin; ``number`` tells the response's items from others', ``address`` makes those of files."""
         self.output: list[dict[str, Any]] = []
-        self._number, self._base = number, base
+        self._number, self._address = number, address
         self._places: dict[int, int] = {}
         self._message: int | None = None
         self._text = ""
@@ -73,7 +74,7 @@ class Items:
 
     def _told(self, outcome: Outcome) -> str:
         """What a task gave, in lines: its words, and the addresses of its files."""
-        files = [f"{self._base}{item.path}" for item in outcome.artifacts]
+        files = [self._address.of(item.path) for item in outcome.artifacts]
         return "\n".join([*([outcome.text] if outcome.text else []), *files])
 
     def said(self, text: str) -> Iterator[Step]:

@@ -6,6 +6,8 @@ A path becomes a Markdown link or picture; one that already is the target of a l
 import re
 from collections.abc import Sequence
 
+from controller.api.address import Address
+from controller.signing import unsigned
 from model_catalog.tasks import Modality
 
 _STORED = (
@@ -26,9 +28,9 @@ _LONGEST = 64
 class Links:
     """Puts addresses for paths into a text that comes in pieces."""
 
-    def __init__(self, base: str) -> None:
-        """Begin; ``base`` is this server's address, without a slash at its end."""
-        self._base = base
+    def __init__(self, address: Address) -> None:
+        """Begin; ``address`` makes the addresses."""
+        self._address = address
         self._last = ""  # the character before what is held: it tells whether a path may begin there
         self._held = ""
 
@@ -47,27 +49,32 @@ class Links:
         before, whole = len(self._last), self._last + self._held
         end += before
         end = next((m.end() for m in _PATH.finditer(whole, before) if m.start() < end < m.end()), end)
-        told = linked(whole[:end], self._base, before)
+        told = linked(whole[:end], self._address, before)
         self._last, self._held = whole[:end][-1:], whole[end:]
         return told
 
 
-def linked(text: str, base: str, start: int = 0) -> str:
+def linked(text: str, address: Address, start: int = 0) -> str:
     """A whole text with addresses for paths, from a place on; what stands before it counts too."""
     pieces = []
     for match in _PATH.finditer(text, start):
-        pieces += [text[start : match.start()], _link(match, base)]
+        pieces += [text[start : match.start()], _link(match, address)]
         start = match.end()
     return "".join([*pieces, text[start:]])
 
 
-def _link(match: re.Match[str], base: str) -> str:
+def _link(match: re.Match[str], address: Address) -> str:
     target, path = match[1], match[2]
     if target:
-        return f"{target}{base}{path}"
+        return f"{target}{address.of(path)}"
     _, folder, name = path.split("/")
     picture = folder == "images" or (folder == "examples" and _PICTURE.fullmatch(name))
-    return f"{'!' if picture else ''}[{_KINDS.get(folder, name)}]({base}{path})"
+    return f"{'!' if picture else ''}[{_KINDS.get(folder, name)}]({address.of(path)})"
+
+
+def pathed(text: str, address: Address) -> str:
+    """A whole text whose paths stand as they can be opened: on a server with keys they are signed."""
+    return _PATH.sub(lambda match: match[0].replace(match[2], address.of(match[2])), text)
 
 
 def latest(texts: Sequence[str], modality: Modality) -> list[str]:
@@ -82,5 +89,6 @@ def latest(texts: Sequence[str], modality: Modality) -> list[str]:
 
 def unlinked(text: str, base: str) -> str:
     """A text of an earlier answer with paths for this server's addresses, the form that brains know."""
+    text = unsigned(text)
     target = rf"!?\[[^\[\]\n]{{0,100}}\]\({re.escape(base)}({_STORED})\)"
     return re.sub(target, r"\1", text).replace(f"{base}/", "/")

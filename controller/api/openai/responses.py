@@ -8,10 +8,11 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
+from controller.api.address import address
 from controller.api.media import attended
 from controller.api.openai import sse
 from controller.api.openai.asking import Stream, begun
-from controller.api.openai.conversation import Turn, base_of, spoken
+from controller.api.openai.conversation import Turn, spoken
 from controller.api.openai.items import Items, Step
 from controller.api.openai.links import Links
 from controller.api.openai.responses_schema import ResponseObject, ResponsesBody, ResponseUsage
@@ -80,9 +81,9 @@ class _Answer:
     def __init__(self, request: Request, body: ResponsesBody, asked: Conversation) -> None:
         self._body, self._asked = body, asked
         self._number = str(request.state.request_id)
-        self._base = base_of(request)
-        self._items = Items(self._number, self._base)
-        self._links = Links(self._base)
+        self._address = address(request)
+        self._items = Items(self._number, self._address)
+        self._links = Links(self._address)
         self._plan: PlanDone | None = None
         self._done: RunDone | None = None
         self._created = now()
@@ -165,7 +166,7 @@ class _Answer:
             top_p=body.top_p,
             max_output_tokens=body.max_output_tokens,
             usage=usage,
-            hugginggpt=Account.of(done, self._plan, self._base) if done is not None else None,
+            hugginggpt=Account.of(done, self._plan, self._address) if done is not None else None,
         )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from controller.api.address import Address
 from controller.events import PlanDone, RunDone
 from controller.outcome import Outcome
 from deployments.llm.budget import tokens
@@ -102,13 +103,13 @@ class Account(Told):
     artifacts: tuple[Made, ...] = ()
 
     @classmethod
-    def of(cls, done: RunDone, plan: PlanDone | None, base: str) -> "Account":
-        """The account of a run that has ended; ``base`` is this server's address."""
+    def of(cls, done: RunDone, plan: PlanDone | None, address: Address) -> "Account":
+        """The account of a run that has ended; ``address`` makes those of its files."""
         return cls(
             run=done.run,
             plan=plan.plan if plan else [],
             outcomes=done.outcomes,
-            artifacts=made(done.outcomes, base),
+            artifacts=made(done.outcomes, address),
         )
 
     def streamed(self) -> dict[str, Any]:
@@ -139,11 +140,11 @@ def _shortened(told: Any) -> Any:
     return {name: _shortened(item) for name, item in told.items()} if isinstance(told, dict) else told
 
 
-def made(outcomes: Sequence[Outcome], base: str) -> tuple[Made, ...]:
+def made(outcomes: Sequence[Outcome], address: Address) -> tuple[Made, ...]:
     """The files of some outcomes, with their addresses."""
     return tuple(
         Made(
-            url=f"{base}{item.path}",
+            url=address.of(item.path),
             path=item.path,
             modality=item.modality,
             media_type=item.media_type,
