@@ -8,6 +8,7 @@ from ray.serve.config import BackpressureConfig
 from starlette.types import ASGIApp
 
 from controller.api.app import Backend, build
+from controller.api.gate import ONGOING
 from controller.brain import brain
 from controller.controller import Controller
 from controller.endpoints import endpoint
@@ -162,8 +163,8 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
     ingress = serve.deployment(
         Ingress,
         name="controller",
-        max_ongoing_requests=256,
-        max_queued_requests=256,
+        max_ongoing_requests=ONGOING,
+        max_queued_requests=ONGOING,
         backpressure_config=BackpressureConfig(status_code=429, retry_after_s=2),
         ray_actor_options={"num_cpus": 0, "resources": dict(settings.controller_resources)},
         health_check_period_s=fleet.HEALTH_PERIOD_S,
