@@ -16,9 +16,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 
 from deployments.errors import HistoryError
-from deployments.history import forgetting, reading, writing
+from deployments.history import forgetting, keys, reading, writing
 from deployments.history.engine import opened, reason, upgrade
 from deployments.history.records import Entry, Record, Step, Talk, Turn, run_of
+from deployments.history.ring import Ring
 
 logger = logging.getLogger("ray.serve")
 
@@ -211,6 +212,10 @@ class History:
     async def turns(self, conversation: str, limit: int, whole: bool = True) -> list[Turn]:
         """The latest messages of a conversation, in their order; see ``reading.turns``."""
         return await self._read(lambda connection: reading.turns(connection, conversation, limit, whole))
+
+    async def ring(self) -> Ring:
+        """The API keys that were not revoked, and the secret that signs addresses of files."""
+        return await self._read(keys.ring)
 
     # Threads -----------------------------------------------------------------------------------------------
 
