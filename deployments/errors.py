@@ -9,6 +9,9 @@ HuggingGPTError                (model_catalog.errors)
     │   └── UncheckedError 502 unchecked             it cannot be told here whether a model can be loaded
     ├── StoppedError      499  stopped               the call was cancelled while it ran
     ├── NotFoundError     404  not_found             no artifact under that path
+    ├── StorageError      503  storage               where files lie cannot be reached, or not be written
+    │   └── FullError     507  storage_full          there is no room for another file
+    ├── LinkError         422  link                  a web link that is not followed, or gives nothing of use
     ├── HistoryError      503  history               the database of history and keys cannot be used now
     └── FleetError        503  fleet                 an expert cannot be deployed here
         ├── NoMemberError 404  not_found             no expert of that name is in the fleet
@@ -77,6 +80,27 @@ class HistoryError(DeploymentError):
 
     code = "history"
     status = 503
+
+
+class LinkError(DeploymentError):
+    """A web link is not followed, or gives nothing that can be used."""
+
+    code = "link"
+    status = 422
+
+
+class StorageError(DeploymentError):
+    """Where the files lie cannot be reached, or cannot be written."""
+
+    code = "storage"
+    status = 503
+
+
+class FullError(StorageError):
+    """There is no room for another file."""
+
+    code = "storage_full"
+    status = 507
 
 
 class FleetError(DeploymentError):
