@@ -14,6 +14,7 @@ from pathlib import Path
 from platformdirs import user_state_path
 
 from controller.errors import ControllerError
+from controller.locksmith import good_keys
 from controller.settings import Settings
 
 KEYS = (
@@ -23,6 +24,8 @@ KEYS = (
     "HUGGINGGPT_RESPONDER_API_KEY",
     "HUGGINGGPT_EXPERT_API_KEY",
     "HUGGINGFACE_ACCESS_TOKEN",
+    "HUGGINGGPT_API_KEY",
+    "HUGGINGGPT_DATABASE",
     "AZURE_OPENAI_AD_TOKEN",
     "OPENAI_ADMIN_KEY",
     "OPENAI_CUSTOM_HEADERS",
@@ -45,8 +48,9 @@ class Server:
 
 
 def url(settings: Settings) -> str:
-    """The address of the HTTP endpoint."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    """The address of the HTTP endpoint, from this machine where it listens on all of its addresses."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{settings.port}"
 
 
@@ -95,9 +99,17 @@ def _check(settings: Settings, dashboard: bool) -> None:
     """Refuse what cannot work before anything is started.
 
     Raises:
-        ControllerError: a port is taken, the data folder cannot be used, or Ray would be left unguarded.
+        ControllerError: a port is taken, the data folder cannot be used, Ray would be left unguarded, or
+            nobody could use the server, since it asks for keys and there is none.
+        HistoryError: the database of keys cannot be used.
 
     """
+    if os.environ.get("RAY_AUTH_MODE") == "disabled":
+        raise ControllerError("RAY_AUTH_MODE=disabled leaves Ray's ports open to everyone; unset it.")
+    if not _here(settings.host):
+        raise ControllerError(
+            f"{settings.host} is no address of this machine; give one that is by --host, or 0.0.0.0 for all."
+        )
     ports = {"port": (settings.host, settings.port)}
     if dashboard:
         ports["dashboard_port"] = ("127.0.0.1", settings.dashboard_port)
@@ -106,14 +118,29 @@ def _check(settings: Settings, dashboard: bool) -> None:
             hint = "with --port" if name == "port" else f"by the setting {name}"
             raise ControllerError(f"Port {port} of {host} is taken; stop what uses it, or choose one {hint}.")
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise ControllerError(
             f"The folder {settings.data_dir} cannot be made ({error.strerror}); "
             "choose one by the setting data_dir."
         ) from None
-    if os.environ.get("RAY_AUTH_MODE") == "disabled":
-        raise ControllerError("RAY_AUTH_MODE=disabled leaves Ray's ports open to everyone; unset it.")
+    if settings.keyed and not good_keys(settings):
+        why = f"{settings.host} can be reached from other machines" if settings.exposed else "keys = required"
+        raise ControllerError(
+            f"This server would ask everybody for an API key ({why}), and there is none yet. Make one: "
+            "hugginggpt keys create --name NAME --scope run,files,admin"
+        )
+
+
+def _here(host: str) -> bool:
+    """Whether a name or address is one of this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
 
 
 def free(host: str, port: int) -> bool:

@@ -8,6 +8,7 @@ read keeps theirs: ``OPENAI_BASE_URL``, ``AZURE_OPENAI_ENDPOINT``, ``AZURE_OPENA
 
 import ipaddress
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,10 @@ from controller.plan import MAX_TASKS
 from controller.selector import TOP_K
 from deployments.llm.endpoint import is_address
 
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|[0-9A-Fa-f:.]{2,45}")
+_NAMED = re.compile(
+    rf"(?:https?://)?(?:{_HOST.pattern}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::\d{{1,5}})?/?", re.IGNORECASE
+)
 _HEAD = {"node:__internal_head__": 0.001}  # a resource that Ray gives to the head node alone
 
 LEAST_CONTEXT_TOKENS = 8_000
@@ -46,7 +51,8 @@ class Settings(BaseSettings):
 
     Attributes:
         host: the address the HTTP endpoint listens on; any but loopback demands API keys of everybody.
-        hosts: further names that this server answers to, as clients write them.
+        hosts: further names that this server answers to, as clients write them; one that begins with
+            ``https://`` is reached through a proxy that speaks TLS.
         keys: ``required`` asks every request for an API key (``hugginggpt keys create``); ``auto`` does where
             ``host`` is not on loopback. They cannot be switched off there.
         port: the port of the HTTP endpoint.
@@ -176,13 +182,21 @@ class Settings(BaseSettings):
 
     @field_validator("host")
     @classmethod
-    def _loopback(cls, host: str) -> str:
-        if host != "localhost" and not _is_loopback(host):
-            raise ValueError(
-                f"{host} can be reached from other machines, and there are no API keys yet to guard it; "
-                "use 127.0.0.1 and reach it through an SSH tunnel"
-            )
+    def _address(cls, host: str) -> str:
+        if _HOST.fullmatch(host) is None:
+            raise ValueError("it must be an address of this machine, such as 127.0.0.1, 0.0.0.0 or its name")
         return host
+
+    @field_validator("hosts")
+    @classmethod
+    def _names(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if _NAMED.fullmatch(host) is None:
+                raise ValueError(
+                    f"{host[:80]!r} is no name of a host; write example.org, or https://example.org where a "
+                    "proxy before this server speaks TLS"
+                )
+        return hosts
 
     @field_validator(
         "inference_endpoint",
@@ -256,7 +270,8 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
             return (init_settings, env_settings, InitSettingsSource(settings_cls, values))
 
     try:
-        return Settings.model_construct(**dict(Layered(**given)))
+        made = Layered(**given)
+        return Settings.model_construct(**{name: getattr(made, name) for name in Settings.model_fields})
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
     except ValueError as error:

@@ -1,5 +1,6 @@
 """The HTTP side of the command line: uploads, runs as events, downloads."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from pydantic import ValidationError
 from controller.errors import ControllerError
 from controller.events import EVENT, Event
 from controller.request import Message
+
+KEY = "HUGGINGGPT_API_KEY"
+"""The variable that holds the API key for servers that ask for one."""
 
 _TIMEOUT = httpx2.Timeout(30.0, read=300.0)  # a run ends by its own deadline
 
@@ -24,7 +28,7 @@ class Client:
         url = url if "://" in url else f"http://{url}"
         self._url = url
         try:
-            self._http = httpx2.Client(base_url=url, timeout=_TIMEOUT)
+            self._http = httpx2.Client(base_url=url, timeout=_TIMEOUT, headers=_key())
         except httpx2.InvalidURL:
             raise ControllerError(f"{url} is no URL; give one such as http://127.0.0.1:8000.") from None
 
@@ -142,6 +146,14 @@ class Client:
 
     def _lost(self, error: httpx2.HTTPError) -> ControllerError:
         return ControllerError(f"The server at {self._url} does not answer ({type(error).__name__}).")
+
+
+def _key() -> dict[str, str]:
+    """The header with this person's API key, where there is one."""
+    key = os.environ.get(KEY, "").strip()
+    if key and not (key.isascii() and key.isprintable()):
+        raise ControllerError(f"{KEY} holds no API key; set it to what hugginggpt keys create printed.")
+    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def _lines(answer: httpx2.Response) -> Iterator[str]:

@@ -20,6 +20,7 @@ from rich.console import Console
 from controller.cli.catalog import app as catalog_commands
 from controller.cli.doctor import doctor
 from controller.cli.fleet import pin, ps, stop, unpin, wake
+from controller.cli.keys import app as key_commands
 from controller.cli.models import list_models, profiles, rm
 from controller.cli.pull import pull
 from controller.errors import ControllerError, PlanError, RequestError
@@ -35,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(catalog_commands)
+app.add_typer(key_commands)
 
 Config = Annotated[Path | None, typer.Option("--config", help="A settings file (TOML).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -101,7 +103,7 @@ def up(
             _print({"url": server.url, "dashboard": server.dashboard, "pid": server.pid})
             sys.stdout.flush()
         else:
-            console.print(f"endpoint   [bold]{server.url}[/]")
+            console.print(f"endpoint   [bold]{server.url}[/]{_guarded(settings)}")
             console.print(
                 f"dashboard  [bold]{server.dashboard}[/]   its token: [bold]{_ray()} get-auth-token[/]"
             )
@@ -124,6 +126,11 @@ async def _told_to_stop() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     await told.wait()
+
+
+def _guarded(settings: Settings) -> str:
+    """What is told behind the address of a server with keys."""
+    return "   asks everybody for an API key (hugginggpt keys list)" if settings.keyed else ""
 
 
 def _ray() -> str:

@@ -43,6 +43,8 @@ def connected(
         with Client(url or (found.url if found else "")) as client:
             yield client
         return
+    host = "127.0.0.1" if settings.exposed else settings.host
+    settings = settings.model_copy(update={"host": host, "keys": "auto"})  # for this command alone
     if not free(settings.host, settings.port):
         settings = settings.model_copy(update={"port": any_port(settings.host)})
     if request is not None:
