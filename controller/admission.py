@@ -32,8 +32,11 @@ TURNS = 5.0
 ALPHA = 4.0
 """How much of the free room a caller's backlog may be: one caller alone fills four fifths of all."""
 
-NEW = 2.0
-"""The limit of who has nothing waiting, in limits of others: one large plan of a caller keeps nobody out."""
+LIGHT = 2.0
+"""The limit, in limits of others, of who has less than an equal share of what waits.
+
+So who asks seldom is let in where who asks without end is not, also behind a large plan of the latter.
+"""
 
 UNKNOWN = 32
 """How many calls may wait for an expert that has not answered any yet; or two for each of its places."""
@@ -134,10 +137,11 @@ class Line:
 
     def allowed_s(self, owner: str, party: str) -> float:
         """How long a new call of a caller may wait, beside those that the caller has waiting."""
-        own = self.owners[owner] - self.parties[party]
-        if own <= 0:
-            return NEW * self.limit_s
-        share = own / (self.calls - self.parties[party])
+        counted = self.parties[party]
+        own, others = self.owners[owner] - counted, self.calls - counted
+        if own * len(self.owners.keys() | {owner}) < others:
+            return LIGHT * self.limit_s
+        share = own / others if others else 1.0
         return self.limit_s * ALPHA / (ALPHA + share)
 
     def add(self, owner: str, party: str) -> None:
