@@ -15,12 +15,15 @@ from controller.endpoints import endpoint
 from controller.errors import SettingsError
 from controller.experts import ServeExperts
 from controller.handles import ServeStore
+from controller.history import ServeHistory
 from controller.metrics import Metrics
 from controller.profile import Mode, members, mode
+from controller.recorder import Recorder
 from controller.selector import Selector
 from controller.settings import Settings
 from deployments import fleet, membership, placing
 from deployments.errors import FleetError
+from deployments.history.engine import address
 from deployments.llm.card import llm_card
 from deployments.llm.endpoint import Endpoint
 from deployments.media import Limits
@@ -64,11 +67,14 @@ class Ingress:
             ServeExperts(catalog),
             Metrics(),
         )
+        self._recorder = Recorder(ServeHistory())
         await self._controller.refresh()
+        self._recorder.start()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Serve once the constructor is through."""
-        return build(Backend(self._controller, ServeStore()), proxied=True)
+        backend = Backend(self._controller, ServeStore(), ServeHistory(), self._recorder)
+        return build(backend, proxied=True)
 
     async def refresh(self, cards: Sequence[ModelCard] = ()) -> None:
         """Look up anew which experts run; ``cards`` are those of experts that were just deployed."""
@@ -152,7 +158,7 @@ def limits(settings: Settings) -> Limits:
 
 
 def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard]) -> list[serve.RunTarget]:
-    """Every Serve application: artifacts, experts, the keeper of those that sleep, and the controller.
+    """Every Serve application: artifacts, history, experts, the keeper of those that sleep, the controller.
 
     Raises:
         FleetError: this machine cannot run one of the experts.
@@ -160,6 +166,8 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
     """
     held = limits(settings)
     artifacts = fleet.artifacts_app(str(settings.data_dir), held, settings.artifacts_resources)
+    database = address(settings.database, settings.data_dir)
+    history = fleet.history_app(database, settings.history_days, settings.artifacts_resources)
     ingress = serve.deployment(
         Ingress,
         name="controller",
@@ -181,6 +189,7 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
     always = [card for card in experts if card not in asleep]
     return [
         serve.RunTarget(artifacts, name=fleet.ARTIFACTS, route_prefix=None),
+        serve.RunTarget(history, name=fleet.HISTORY, route_prefix=None),
         *fleet.targets(always, held, token, endpoint(settings, "expert")),
         *([_keeper(settings, asleep)] if asleep or not settings.experts else []),
         serve.RunTarget(ingress, name=fleet.CONTROLLER, route_prefix="/"),
@@ -214,14 +223,15 @@ def install(settings: Settings, known: Catalog | None = None) -> tuple[list[Mode
 
     Raises:
         SettingsError: the operator's catalog cannot be read, or models elsewhere could not be asked.
-        FleetError: the controller or the artifacts did not become ready, or no runner fits an expert.
+        FleetError: the controller, the artifacts or the history did not become ready, or no runner fits an
+            expert.
 
     """
     known = catalog(settings) if known is None else known
     experts = chosen(settings, known)
     failed = fleet.run(applications(settings, known, experts))
     _remove_former(known)
-    for name in (fleet.ARTIFACTS, fleet.KEEPER, fleet.CONTROLLER):
+    for name in (fleet.ARTIFACTS, fleet.HISTORY, fleet.KEEPER, fleet.CONTROLLER):
         if name in failed:
             raise FleetError(f"The application {name} did not become ready ({failed[name]}).")
     return [card for card in experts if fleet.app_name(card) not in failed], failed

@@ -9,6 +9,7 @@ HuggingGPTError                     (model_catalog.errors)
     │   ├── UnfitModelError    400  unfit_model         a named model that does not do the task
     │   ├── ModelNotFoundError 404  model_not_found     a model that does not run here under that name
     │   ├── UnknownRunError    404  unknown_run         a run that is not here, or no more
+    │   ├── UnknownConversationError 404  unknown_conversation  a conversation that is not here, or no more
     │   ├── IdempotencyError   422  idempotency_mismatch  a key that another request has
     │   ├── BodyTooLargeError  413  body_too_large      a request body over its limit
     │   └── ForbiddenError     403  forbidden           a host, origin or field that is not allowed
@@ -89,6 +90,13 @@ class UnknownRunError(RequestError):
     """No run has that id, or it ended long ago."""
 
     code = "unknown_run"
+    status = 404
+
+
+class UnknownConversationError(RequestError):
+    """No conversation has that id, or it was forgotten."""
+
+    code = "unknown_conversation"
     status = 404
 
 

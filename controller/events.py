@@ -107,13 +107,17 @@ class AnswerDelta(_Event):
 
 
 class RunDone(_Event):
-    """The run is over: the answer, every outcome, what each stage cost in seconds, and an LLM in tokens."""
+    """The run is over: the answer, every outcome, what each stage cost in seconds, and an LLM in tokens.
+
+    ``notes`` say what the client should know besides, such as that the run could not be kept.
+    """
 
     type: Literal["run.done"] = "run.done"
     answer: str
     outcomes: tuple[Outcome, ...] = ()
     seconds: dict[str, float] = Field(default_factory=dict)
     usage: dict[str, int] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class RunFailed(_Event):

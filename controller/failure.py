@@ -32,6 +32,7 @@ _PATIENCE_S = {
     "no_expert": 10,
     "input_lost": 2,
     "store": 5,
+    "history": 5,
     "keys": 5,
     "key_limit": 2,
     "too_many_runs": 2,

@@ -40,10 +40,15 @@ class State(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
 
 
 _ENDS = {"run.done": State.DONE, "run.failed": State.FAILED}
 """Events that end a run, and where it is then."""
+
+
+CANCELLED = Failure(code="cancelled", message="The run was cancelled.")
+"""Why a run has no end of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,10 @@ class Kept:
         state: where it is.
         error: what it ended with, where that is an error of this project's own; without where it was raised.
         abandoned: whether everybody left who attended it, so that it was given up.
+        door: which of the doors it came by.
+        conversation: that of which it is a part, where it is.
+        repeats: the run that it repeats, where it does.
+        here: whether it runs in this process, or has ended; of others what is written is known.
         steps: its events so far.
         size: bytes of their JSON, in UTF-8.
 
@@ -103,6 +112,10 @@ class Kept:
     state: State = State.RUNNING
     error: HuggingGPTError | None = None
     abandoned: bool = False
+    door: str = "runs"
+    conversation: str | None = None
+    repeats: str | None = None
+    here: bool = True
     steps: list[Step] = field(default_factory=list)
     size: int = 0
     _attending: int = 0
@@ -122,7 +135,7 @@ class Kept:
             while at < len(self.steps):
                 yield self.steps[at]
                 at += 1
-            if self.ended is not None:
+            if self.ended is not None or not self.here:
                 return
             changed = self._changed
             try:
@@ -130,6 +143,11 @@ class Kept:
                     await changed.wait()
             except TimeoutError:
                 yield None
+
+    async def begun(self) -> None:
+        """Wait until its first event is told."""
+        while not self.steps and self.ended is None:
+            await self._changed.wait()
 
     async def settled(self) -> None:
         """Wait until it has ended."""
@@ -184,8 +202,7 @@ class Kept:
     def _end(self, ended: Callable[["Kept"], None]) -> None:
         """Close the books; the last event tells how it ended, and without one it was cancelled."""
         if self._last not in _ENDS:
-            told = Failure(code="cancelled", message="The run was cancelled.")
-            self._add(RunFailed(run=self.id, error=told))
+            self._add(RunFailed(run=self.id, error=CANCELLED))
             self.state = State.CANCELLED
         else:
             self.state = _ENDS[self._last]
@@ -251,9 +268,7 @@ class Runs:
         if run is None or run.abandoned:  # one that is being given up may not have ended yet
             return None
         if key is not None and run.key != key:
-            raise IdempotencyError(
-                f"The Idempotency-Key {key.name[:80]!r} was used for another request; take a new one."
-            )
+            raise mismatch(key)
         return run
 
     def get(self, run_id: str) -> Kept:
@@ -275,6 +290,11 @@ class Runs:
         who = caller()
         seen = (run for run in reversed(self._kept.values()) if who.sees(run.owner))
         return list(islice(seen, limit))
+
+    def forget(self, run: Kept) -> None:
+        """Keep a run that has ended no longer, where it is still kept."""
+        if self._kept.get(run.id) is run and run.ended is not None:
+            self._forget(run)
 
     def unattended(self, owner: str) -> int:
         """How many runs of an owner go on with nobody waiting for them."""
@@ -300,6 +320,13 @@ class Runs:
         del self._kept[run.id]
         if run.key is not None and self._by_key.get((run.owner, run.key.name)) is run:
             del self._by_key[run.owner, run.key.name]
+
+
+def mismatch(key: Key) -> IdempotencyError:
+    """The error of a key that another request has."""
+    return IdempotencyError(
+        f"The Idempotency-Key {key.name[:80]!r} was used for another request; take a new one."
+    )
 
 
 def _again(run: Kept) -> bool:

@@ -1,7 +1,7 @@
 """The ASGI application: every door over one controller."""
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from controller.api import experts, files, health, ids, jarvis, runs
+from controller.api import conversations, experts, files, health, ids, jarvis, runs
 from controller.api.auth import Auth
 from controller.api.body import explained, no_json
 from controller.api.gate import Gate
@@ -27,7 +27,9 @@ from controller.failure import failure, patience, root, status
 from controller.keyring import Keeper, Keyring
 from controller.limits import Limits
 from controller.outcome import Artifact
+from controller.recorder import Recorder
 from controller.registry import Runs
+from deployments.account import Stored
 from model_catalog.errors import HuggingGPTError
 
 _CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -41,13 +43,16 @@ class Store(Protocol):
 
     async def begin(self) -> str: ...  # noqa: D102
     async def append(self, ticket: str, data: bytes) -> None: ...  # noqa: D102
-    async def finish(self, ticket: str, name: str) -> Artifact: ...  # noqa: D102
+    async def finish(  # noqa: D102
+        self, ticket: str, name: str, *, life_s: float | None = None
+    ) -> Artifact: ...
     async def abort(self, ticket: str) -> None: ...  # noqa: D102
     async def stat(self, path: str) -> Artifact: ...  # noqa: D102
-    async def find(self, number: str) -> tuple[Artifact, float]: ...  # noqa: D102
+    async def about(self, path: str) -> Stored: ...  # noqa: D102
+    async def find(self, number: str) -> Stored: ...  # noqa: D102
     async def listed(  # noqa: D102
         self, limit: int, after: str = "", newest: bool = True
-    ) -> tuple[list[tuple[Artifact, float]], bool]: ...
+    ) -> tuple[list[Stored], bool]: ...
     async def read(self, path: str, start: int, size: int) -> bytes: ...  # noqa: D102
     async def remove(self, path: str) -> None: ...  # noqa: D102
     async def location(self) -> str: ...  # noqa: D102
@@ -61,12 +66,14 @@ class Backend:
         controller: runs requests.
         store: holds files.
         keys: keeps API keys; None where none are asked for.
+        recorder: writes runs down.
 
     """
 
     controller: Controller
     store: Store
     keys: Keeper | None = None
+    recorder: Recorder = field(default_factory=Recorder)
 
 
 def build(backend: Backend, proxied: bool = False) -> FastAPI:
@@ -84,7 +91,7 @@ def build(backend: Backend, proxied: bool = False) -> FastAPI:
     app.state.proxied = proxied
     app.state.runs = Runs()
     app.state.recent = Recent()
-    for door in (health, experts, jarvis, runs, openai, inference, files):
+    for door in (health, experts, jarvis, runs, conversations, openai, inference, files):
         app.include_router(door.router)
     app.add_exception_handler(Exception, _unexpected)
     app.add_exception_handler(HTTPException, _http)

@@ -136,7 +136,9 @@ async def _conversation(request: Request) -> Conversation:
 async def _run(request: Request) -> RunDone:
     """The end of a run, which is cancelled where its client goes away."""
     conversation = await _conversation(request)
-    events = backend(request).controller.run(conversation, host=request.headers.get("host", ""))
+    here = backend(request)
+    host = request.headers.get("host", "")
+    events = here.recorder.run(here.controller, conversation, host, request.url.path.strip("/"))
     return await media.attended(request, media.ended(events))
 
 

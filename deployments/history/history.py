@@ -199,7 +199,11 @@ class History:
 
     async def made(self, run: str) -> list[str]:
         """The paths of the files that a run made."""
-        return await self._read(lambda connection: reading.made(connection, [run]))
+        return await self._read(lambda connection: reading.made(connection, run))
+
+    async def made_in(self, conversation: str) -> list[str]:
+        """The paths of the files that the runs of a conversation made."""
+        return await self._read(lambda connection: reading.made_in(connection, conversation))
 
     async def talk(self, conversation: str) -> Talk | None:
         """A conversation, where it is kept."""

@@ -1,6 +1,5 @@
 """Rows become records again."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, or_, select
@@ -66,10 +65,15 @@ def steps(connection: Connection, run: str, after: int) -> list[Step]:
     return found
 
 
-def made(connection: Connection, runs: Sequence[str]) -> list[str]:
-    """The paths of the files that some runs made."""
-    query = select(Artifact.path).where(Artifact.run.in_(runs)).order_by(Artifact.run, Artifact.path)
-    return list(connection.scalars(query))
+def made(connection: Connection, run: str) -> list[str]:
+    """The paths of the files that a run made."""
+    return list(connection.scalars(select(Artifact.path).where(Artifact.run == run).order_by(Artifact.path)))
+
+
+def made_in(connection: Connection, conversation: str) -> list[str]:
+    """The paths of the files that the runs of a conversation made."""
+    query = select(Artifact.path).join(Run, Run.id == Artifact.run).where(Run.conversation == conversation)
+    return list(connection.scalars(query.order_by(Artifact.path)))
 
 
 def talk(connection: Connection, conversation: str) -> Talk | None:

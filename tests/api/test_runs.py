@@ -142,7 +142,7 @@ async def test_events_are_read_again_from_where_a_client_stood() -> None:
 
 
 async def test_a_silent_stream_shows_that_it_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.api.runs.HEARTBEAT_S", 0.01)
+    monkeypatch.setattr("controller.api.shown.HEARTBEAT_S", 0.01)
     app = build(Backend((stage := _waiting()).controller, None))  # type: ignore[arg-type]
     async with Visit(app, "/v1/runs", asked(stream=True)) as visit:
         await visit.until("task.started")

@@ -1,5 +1,6 @@
 """A call of a tool becomes a run; its steps are told as progress."""
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from controller.api.mcp import results, tools
 from controller.api.mcp.progress import Progress
 from controller.api.openai.parts import FILE_ID
 from controller.errors import RequestError
-from controller.events import RunDone
+from controller.events import Event, RunDone
 from controller.files import local_path
 from controller.request import Attachment, Message
 from controller.request import Request as Conversation
@@ -43,7 +44,9 @@ async def run_task(
     async with media.lent(backend) as lent:
         taken = {name: await _literal(backend, lent, row, name, value) for name, value in args.items()}
         raw: dict[str, Any] = {"task": row.name, "id": 0, "args": taken, **named}
-        done = await _run(backend, Conversation(plan=(raw,)), request, progress)
+        asked = Conversation(plan=(raw,))
+        events = backend.controller.run(asked, request.headers.get("host", ""))
+        done = await _followed(events, progress)
     return await results.of_task(backend, done.outcomes[0], request)
 
 
@@ -69,16 +72,16 @@ async def ask(
         attachments = tuple([await _attachment(backend, lent, value, request) for value in asked.files])
         message = Message(role="user", content=asked.text)
         conversation = Conversation(messages=(message,), attachments=attachments)
-        done = await _run(backend, conversation, request, progress)
+        host = request.headers.get("host", "")
+        events = backend.recorder.run(backend.controller, conversation, host, "mcp")
+        done = await _followed(events, progress)
     return await results.of_run(backend, done, request)
 
 
-async def _run(
-    backend: "Backend", conversation: Conversation, request: Request, progress: Progress
-) -> RunDone:
+async def _followed(events: AsyncGenerator[Event], progress: Progress) -> RunDone:
     """The end of a run; a client that goes away, or cancels, closes it down to the models."""
     done: RunDone | None = None
-    async with aclosing(backend.controller.run(conversation, request.headers.get("host", ""))) as events:
+    async with aclosing(events):
         async for event in events:
             await progress.tell(event)
             if isinstance(event, RunDone):
@@ -109,6 +112,5 @@ async def _file(backend: "Backend", lent: media.Lent, value: str) -> str:
     if data is not None:
         return await lent.keep(data)
     if value.startswith(FILE_ID):
-        artifact, _ = await backend.store.find(value.removeprefix(FILE_ID))
-        return artifact.path
+        return (await backend.store.find(value.removeprefix(FILE_ID))).artifact.path
     return value

@@ -63,7 +63,8 @@ async def begun(
         return asked, _told(direct.reply(text, f"run-{request.state.request_id}"))
     asked = await conversation(request, turns)
     if card is None:
-        return asked, here.controller.run(asked, request.headers.get("host", ""))
+        door = request.url.path.rpartition("/v1/")[2]
+        return asked, here.recorder.run(here.controller, asked, request.headers.get("host", ""), door)
     direct.task_of(card, asked)  # what it cannot answer is said before anything is sent
     return asked, direct.events(request, card, asked, knobs, stop)
 
