@@ -10,16 +10,17 @@ from starlette.responses import Response
 
 from controller.api.body import backend
 from controller.api.openai.schema import ERRORS
+from controller.identity import Scope, caller
 
 router = APIRouter(tags=["health"], responses=ERRORS)
 
 
 class Ready(BaseModel):
-    """Requests can be answered: by which brain, and which experts."""
+    """Requests can be answered: by which brain, and which experts; strangers are told no more than that."""
 
     status: Literal["ready"]
-    brain: str
-    experts: list[str]
+    brain: str | None = None
+    experts: list[str] | None = None
 
 
 class Unready(BaseModel):
@@ -57,9 +58,12 @@ async def readyz(request: Request) -> Response:
         return JSONResponse({"status": "unready", "reason": "The artifact deployment does not answer."}, 503)
     starting = here.controller.starting()
     if starting:
-        told = f"These experts are still starting: {', '.join(starting)}."
+        named = f"These experts are still starting: {', '.join(starting)}."
+        told = named if caller().may(Scope.RUN) else "Some experts are still starting."
         return JSONResponse({"status": "unready", "reason": told}, 503)
     running = sorted(here.controller.selector.fleet.running)
     if not running:
         return JSONResponse({"status": "unready", "reason": "No expert runs; see hugginggpt ps."}, 503)
+    if not caller().may(Scope.RUN):
+        return JSONResponse({"status": "ready"})
     return JSONResponse({"status": "ready", "brain": here.controller.brain, "experts": running})
