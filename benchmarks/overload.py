@@ -140,7 +140,7 @@ def left(url: str) -> int:
     for actor in ray.util.list_named_actors(all_namespaces=True):
         if actor["name"].startswith("SERVE_REPLICA::"):
             handle = ray.get_actor(actor["name"], namespace=actor["namespace"])
-            count += ray.get(handle.get_num_ongoing_requests.remote(), timeout=10)
+            count += int(ray.get(handle.get_num_ongoing_requests.remote(), timeout=10))
     runs = httpx2.get(f"{url}/v1/runs?limit=100", timeout=10).raise_for_status().json()["data"]
     return count + sum(run["state"] == "running" for run in runs)
 

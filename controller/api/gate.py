@@ -12,10 +12,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controller.admission import Room
-from controller.api.guard import answer, envelope
 from controller.errand import Errand, undertaking
-from controller.errors import OverloadedError, RequestError
-from controller.failure import patience
+from controller.errors import RequestError
 from controller.identity import caller
 
 ONGOING = 256
@@ -42,6 +40,7 @@ class Gate:
         """Pass a request on, or refuse it.
 
         Raises:
+            OverloadedError: too many are under way; the guard answers it.
             RequestError: what it says of its deadline cannot be read.
 
         """
@@ -49,11 +48,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         owner = caller().owner
-        try:
-            self._room.take(owner)
-        except OverloadedError as error:
-            await answer(send, error.status, envelope(error), {**patience(error), "connection": "close"})
-            return
+        self._room.take(owner)
         try:
             with undertaking(Errand(secrets.token_hex(8), _seconds(Headers(scope=scope)))):
                 await self._app(scope, receive, send)

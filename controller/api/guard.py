@@ -15,6 +15,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controller.errors import BodyTooLargeError, ForbiddenError
+from controller.failure import patience
 from model_catalog.errors import HuggingGPTError
 
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
@@ -120,7 +121,9 @@ class Guard:
                 raise  # an answer is on its way, which the server breaks off; or nobody expected this
         if refused is not None:
             await body.drain()
-            await answer(send, refused.status, envelope(refused), {"connection": "close"})
+            await answer(
+                send, refused.status, envelope(refused), {**patience(refused), "connection": "close"}
+            )
 
     def _check(self, scope: Scope, body: "_Body") -> str:
         """The name that a request was sent to; one that must not pass raises."""
