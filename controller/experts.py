@@ -6,10 +6,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from ray import serve
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from controller import roster
-from controller.handles import Response, ServeResponse, answer, inner
+from controller.errors import StoreError
+from controller.handles import LINK_S, Response, ServeResponse, answer, inner, reading
 from controller.identity import caller
 from controller.members import Members
 from controller.roster import Expert
@@ -17,12 +19,13 @@ from controller.selector import Fleet
 from deployments import fleet, launch
 from deployments.account import Artifact
 from deployments.fleet import ExpertStatus
+from deployments.links.reading import Read
 from deployments.member import GUESS_S
 from deployments.result import Call
 from deployments.standing import Standing
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
-from model_catalog.tasks import TASKS
+from model_catalog.tasks import TASKS, Modality
 
 _ACTIONS: Mapping[str, tuple[Any, ...]] = {
     "wake": ("wake",),
@@ -44,6 +47,7 @@ class ServeExperts:
         self._running = Fleet()
         self.members = Members()
         self._artifacts = serve.get_app_handle(fleet.ARTIFACTS).options(_by_reference=True)
+        self._links: DeploymentHandle | None = None
 
     async def refresh(self, cards: Sequence[ModelCard] = ()) -> Fleet:
         """Look up which experts run; off the event loop, since Serve blocks.
@@ -136,11 +140,11 @@ class ServeExperts:
 
     def fetch(self, path: str) -> Response:
         """See ``controller.handles.Experts``."""
-        return ServeResponse(self._artifacts.fetch.remote(path))
+        return ServeResponse(self._artifacts.fetch.remote(path, reading()))
 
     def store(self, response: Response) -> Response:
         """See ``controller.handles.Experts``."""
-        return ServeResponse(self._artifacts.store.remote(inner(response)))
+        return ServeResponse(self._artifacts.store.remote(inner(response), caller().owner))
 
     def keep(self, response: Response, name: str = "") -> Response:
         """Store a ``File`` that a response brings, as the caller's; gives its ``Artifact``."""
@@ -186,8 +190,30 @@ class ServeExperts:
             NotFoundError: nothing does.
 
         """
-        artifact: Artifact = await answer(self._artifacts.stat.remote(path))
+        artifact: Artifact = await answer(self._artifacts.stat.remote(path, reading()))
         return artifact
+
+    async def link(self, url: str, wanted: Sequence[Modality]) -> Read:
+        """See ``controller.handles.Cluster``.
+
+        Raises:
+            StoreError: the deployment that fetches links does not answer.
+
+        """
+        try:
+            if self._links is None:
+                self._links = await asyncio.to_thread(serve.get_app_handle, fleet.LINKS)
+        except RayServeException:
+            raise StoreError("The deployment that fetches links is not there; try again soon.") from None
+        response = ServeResponse(self._links.read.remote(url, tuple(wanted), caller().owner))
+        try:
+            async with asyncio.timeout(LINK_S):
+                read: Read = await response
+        except TimeoutError:
+            raise StoreError("The deployment that fetches links does not answer; try again soon.") from None
+        finally:
+            response.cancel()
+        return read
 
 
 def _expert(app: ExpertStatus) -> bool:

@@ -13,16 +13,22 @@ from ray import serve
 from ray.serve.handle import DeploymentResponse
 
 from controller.errors import StoreError
+from controller.identity import Scope, caller
 from controller.roster import Expert
 from controller.selector import Fleet
 from deployments import fleet
-from deployments.account import Artifact
+from deployments.account import Artifact, Stored
+from deployments.links.reading import Read
 from deployments.result import Call
 from deployments.standing import Standing
 from model_catalog.card import ModelCard
+from model_catalog.tasks import Modality
 
 STORE_S = 30.0
 """How long the artifact deployment may take for one small answer."""
+
+LINK_S = 90.0
+"""How long a link may take, waiting for its turn included."""
 
 
 class Response(Protocol):
@@ -158,6 +164,20 @@ class Cluster(Experts, Protocol):
         """
         ...
 
+    async def link(self, url: str, wanted: Sequence[Modality]) -> Read:
+        """Fetch what a web link names and store it, as the caller's.
+
+        Args:
+            url: the link.
+            wanted: what it may hold, the likeliest first; empty for anything.
+
+        Raises:
+            LinkError: it is not followed, or gives nothing of that.
+            MediaError: it gives a broken file, or too much.
+
+        """
+        ...
+
 
 def inner(response: Response) -> Any:
     """What Serve takes as an argument."""
@@ -179,8 +199,14 @@ async def answer(response: DeploymentResponse[Any]) -> Any:
         raise StoreError("The deployment that holds the files does not answer; try again soon.") from None
 
 
+def reading() -> str | None:
+    """Whose files the caller may read, list and remove: their own, or everybody's (None)."""
+    who = caller()
+    return None if who.may(Scope.ADMIN) else who.owner
+
+
 class ServeStore:
-    """The artifact deployment behind its Serve handle."""
+    """The artifact deployment behind its Serve handle; what is stored, and what is there, is the caller's."""
 
     def __init__(self) -> None:
         self._handle = serve.get_app_handle(fleet.ARTIFACTS)
@@ -194,9 +220,10 @@ class ServeStore:
         """Add bytes to an upload."""
         await answer(self._handle.append.remote(ticket, data))
 
-    async def finish(self, ticket: str, name: str) -> Artifact:
+    async def finish(self, ticket: str, name: str, life_s: float | None = None) -> Artifact:
         """Check an uploaded file and give it its id."""
-        artifact: Artifact = await answer(self._handle.finish.remote(ticket, name))
+        artifact: Artifact
+        artifact = await answer(self._handle.finish.remote(ticket, name, caller().owner, life_s))
         return artifact
 
     async def abort(self, ticket: str) -> None:
@@ -205,30 +232,33 @@ class ServeStore:
 
     async def stat(self, path: str) -> Artifact:
         """What lies under a path."""
-        artifact: Artifact = await answer(self._handle.stat.remote(path))
+        artifact: Artifact = await answer(self._handle.stat.remote(path, reading()))
         return artifact
 
-    async def find(self, number: str) -> tuple[Artifact, float]:
-        """The stored file with that id, and when it was stored."""
-        found: tuple[Artifact, float] = await answer(self._handle.find.remote(number))
+    async def about(self, path: str) -> Stored:
+        """The same with its own name, its digest and its times."""
+        found: Stored = await answer(self._handle.about.remote(path, reading()))
         return found
 
-    async def listed(
-        self, limit: int, after: str = "", newest: bool = True
-    ) -> tuple[list[tuple[Artifact, float]], bool]:
-        """Stored files with their times, and whether there are more."""
-        page: tuple[list[tuple[Artifact, float]], bool]
-        page = await answer(self._handle.listed.remote(limit, after, newest))
+    async def find(self, number: str) -> Stored:
+        """The stored file with that id."""
+        found: Stored = await answer(self._handle.find.remote(number, reading()))
+        return found
+
+    async def listed(self, limit: int, after: str = "", newest: bool = True) -> tuple[list[Stored], bool]:
+        """Stored files, and whether there are more."""
+        page: tuple[list[Stored], bool]
+        page = await answer(self._handle.listed.remote(limit, after, newest, reading()))
         return page
 
     async def read(self, path: str, start: int, size: int) -> bytes:
         """A piece of a file."""
-        data: bytes = await answer(self._handle.read.remote(path, start, size))
+        data: bytes = await answer(self._handle.read.remote(path, start, size, reading()))
         return data
 
     async def remove(self, path: str) -> None:
         """Remove a stored file."""
-        await answer(self._handle.remove.remote(path))
+        await answer(self._handle.remove.remote(path, reading()))
 
     async def location(self) -> str:
         """The folder that holds the files."""

@@ -19,6 +19,27 @@ class Artifact(BaseModel):
     size: int
 
 
+class Stored(BaseModel):
+    """What the store knows of a file.
+
+    Attributes:
+        artifact: the file as runs and doors know it.
+        name: its own name, as its client gave it; empty where it has none.
+        digest: SHA-256 of its bytes; empty for files that were stored by release 0.1.
+        created: when it was stored, seconds since the epoch.
+        expires: when it is removed; None for never.
+
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    artifact: Artifact
+    name: str = ""
+    digest: str = ""
+    created: float = 0.0
+    expires: float | None = None
+
+
 class Account(BaseModel):
     """A result without its pixels and samples.
 

@@ -198,6 +198,14 @@ def extension(media_type: str) -> str:
     return known[1] if known else "bin"
 
 
+_ENDINGS = {ending: media_type for media_type, (_, ending) in _KINDS.items()}
+
+
+def kind_of(ending: str) -> str:
+    """The media type of files with that ending, as ``extension`` gives it."""
+    return _ENDINGS.get(ending, UNKNOWN)
+
+
 def rgb(image: Image) -> NDArray[np.uint8]:
     """The picture's pixels as height × width × 3, what is transparent laid on white."""
     pixels = image.pixels

@@ -4,11 +4,12 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -18,7 +19,7 @@ from controller.api.body import backend
 from controller.api.openai.parts import FILE_ID
 from controller.api.openai.schema import ERRORS
 from controller.errors import RequestError
-from controller.outcome import Artifact
+from deployments.account import Stored
 from model_catalog.tasks import Modality
 
 router = APIRouter(tags=["files"], responses=ERRORS)
@@ -35,6 +36,9 @@ SERVED: dict[int | str, dict[str, Any]] = {
 }
 """The answers of a route that serves a file."""
 
+_YEAR_S = 31_536_000
+_SECONDS = re.compile(r"[1-9]\d{0,8}")
+_NOT_PLAIN = re.compile(r"""[^ -~]|["\\%]""")  # what a quoted file name is written without
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _INLINE = frozenset({Modality.IMAGE, Modality.AUDIO, Modality.VIDEO})
 
@@ -42,13 +46,14 @@ _INLINE = frozenset({Modality.IMAGE, Modality.AUDIO, Modality.VIDEO})
 class StoredFile(BaseModel):
     """A stored file, in OpenAI's form; ``url`` and ``path`` are what messages and plans name it by.
 
-    Names and purposes of uploads are told once and not kept; later they are the store's own.
+    What has no name of its own is called as in its path. The purpose of an upload is told once and not kept.
     """
 
     id: str
     object: Literal["file"] = "file"
     bytes: int
     created_at: int
+    expires_at: int | None = None
     filename: str
     purpose: str = "user_data"
     status: Literal["processed"] = "processed"
@@ -68,6 +73,8 @@ _FORM: dict[str, Any] = {
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
                         "purpose": {"type": "string"},
+                        "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
+                        "expires_after[seconds]": {"type": "integer", "minimum": 1},
                     },
                 }
             }
@@ -92,26 +99,39 @@ async def upload(request: Request) -> StoredFile:
     try:
         while chunk := await file.read(media.CHUNK):
             await store.append(ticket, chunk)
-        artifact = await store.finish(ticket, file.filename or "")
+        artifact = await store.finish(ticket, file.filename or "", life_s=_life(form))
     except BaseException:
         await media.apart(store.abort(ticket))
         raise
     finally:
         await form.close()
     sent = {"purpose": str(form.get("purpose") or "user_data")}
-    if file.filename:
-        sent["filename"] = file.filename
-    return told(request, artifact, time.time()).model_copy(update=sent)
+    return told(request, await store.about(artifact.path)).model_copy(update=sent)
 
 
-def told(request: Request, artifact: Artifact, created: float) -> StoredFile:
-    """A stored file as it is told; ``created`` is when it was stored, in seconds since the epoch."""
+def _life(form: FormData) -> float | None:
+    """After how many seconds an upload is to be removed, where its client says so, as OpenAI's say it."""
+    said = form.get("expires_after[seconds]")
+    if said is None:
+        return None
+    anchor = form.get("expires_after[anchor]", "created_at")
+    if anchor != "created_at" or not isinstance(said, str) or not _SECONDS.fullmatch(said):
+        raise RequestError(
+            "expires_after is to be a number of seconds, with created_at as its anchor.", "expires_after"
+        )
+    return float(said)
+
+
+def told(request: Request, stored: Stored) -> StoredFile:
+    """A stored file as it is told."""
+    artifact = stored.artifact
     name = artifact.path.rpartition("/")[2]
     return StoredFile(
         id=f"{FILE_ID}{name.partition('.')[0]}",
         bytes=artifact.size,
-        created_at=int(created),
-        filename=name,
+        created_at=int(stored.created),
+        expires_at=None if stored.expires is None else int(stored.expires),
+        filename=stored.name or name,
         url=address(request).of(artifact.path),
         path=artifact.path,
         media_type=artifact.media_type,
@@ -121,9 +141,10 @@ def told(request: Request, artifact: Artifact, created: float) -> StoredFile:
 async def serve_file(request: Request, folder: str, name: str) -> Response:
     """A stored file or an example, whole or a range of it."""
     path = f"/{folder}/{name}"
-    artifact = await backend(request).store.stat(path)
-    headers = _headers(artifact, stored=not path.startswith("/examples/"))
-    if "etag" in headers and request.headers.get("if-none-match") == headers["etag"]:
+    stored = await backend(request).store.about(path)
+    artifact = stored.artifact
+    headers = _headers(stored)
+    if "etag" in headers and headers["etag"] in _tags(request):
         return Response(status_code=304, headers=headers)
     start, end, status = _span(request, artifact.size, headers)
     headers["content-length"] = str(end - start)
@@ -133,17 +154,34 @@ async def serve_file(request: Request, folder: str, name: str) -> Response:
     return StreamingResponse(body, status_code=status, headers=headers, media_type=artifact.media_type)
 
 
-def _headers(artifact: Artifact, stored: bool) -> dict[str, str]:
+def _headers(stored: Stored) -> dict[str, str]:
     headers = {
         "accept-ranges": "bytes",
         "x-content-type-options": "nosniff",
-        "content-disposition": "inline" if artifact.modality in _INLINE else "attachment",
+        "content-disposition": _disposition(stored),
         "content-security-policy": "default-src 'none'; sandbox",
     }
-    if stored:  # a stored file never changes, and its name cannot be guessed
-        headers["etag"] = f'"{artifact.path.rpartition("/")[2]}"'
-        headers["cache-control"] = "private, max-age=31536000, immutable"
+    path = stored.artifact.path
+    if not path.startswith("/examples/"):  # a stored file never changes
+        age = _YEAR_S if stored.expires is None else min(_YEAR_S, int(stored.expires - time.time()))
+        headers["etag"] = f'"{stored.digest or path.rpartition("/")[2]}"'
+        headers["cache-control"] = f"private, max-age={max(0, age)}, immutable"
     return headers
+
+
+def _disposition(stored: Stored) -> str:
+    """Whether a browser shows the file, and under which name it saves it (RFC 6266)."""
+    kind = "inline" if stored.artifact.modality in _INLINE else "attachment"
+    if not stored.name:
+        return kind
+    plain = _NOT_PLAIN.sub("_", stored.name)
+    told = f'{kind}; filename="{plain}"'
+    return told if plain == stored.name else f"{told}; filename*=UTF-8''{quote(stored.name, safe='')}"
+
+
+def _tags(request: Request) -> list[str]:
+    """The versions of a file that the client has already."""
+    return [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
 
 
 def _span(request: Request, size: int, headers: dict[str, str]) -> tuple[int, int, int]:

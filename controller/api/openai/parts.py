@@ -127,7 +127,7 @@ async def _file(request: Request, source: str, name: str, param: str) -> Attachm
     here = backend(request)
     try:
         if source.startswith(FILE_ID):
-            artifact, _ = await here.store.find(source.removeprefix(FILE_ID))
+            artifact = (await here.store.find(source.removeprefix(FILE_ID))).artifact
         elif (data := await decoded(source)) is not None:
             artifact = await recent(request).keep(here, data, name)
         else:

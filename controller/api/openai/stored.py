@@ -42,7 +42,7 @@ async def listed(
     order: Literal["asc", "desc"] = "desc",
     purpose: str | None = None,
 ) -> FileList:
-    """Stored files, uploads and results alike, the newest first.
+    """Stored files of the caller, uploads and results alike, the newest first.
 
     Raises:
         RequestError: there is no file to begin after.
@@ -54,7 +54,7 @@ async def listed(
     if after:
         await _known(store, after)
     found, more = await store.listed(limit, after.removeprefix(FILE_ID), order == "desc")
-    data = [told(request, artifact, created) for artifact, created in found]
+    data = [told(request, one) for one in found]
     ends = {"first_id": data[0].id, "last_id": data[-1].id} if data else {}
     return FileList(data=data, has_more=more, **ends)
 
@@ -70,12 +70,12 @@ async def _known(store: "Store", after: str) -> None:
 
 async def one(request: Request, file: str) -> StoredFile:
     """A stored file, by its id."""
-    return told(request, *await backend(request).store.find(file.removeprefix(FILE_ID)))
+    return told(request, await backend(request).store.find(file.removeprefix(FILE_ID)))
 
 
 async def content(request: Request, file: str) -> Response:
     """The bytes of a stored file."""
-    artifact, _ = await backend(request).store.find(file.removeprefix(FILE_ID))
+    artifact = (await backend(request).store.find(file.removeprefix(FILE_ID))).artifact
     folder, _, name = artifact.path[1:].partition("/")
     return await serve_file(request, folder, name)
 
@@ -83,6 +83,6 @@ async def content(request: Request, file: str) -> Response:
 async def delete(request: Request, file: str) -> Deleted:
     """Delete a stored file."""
     store = backend(request).store
-    artifact, _ = await store.find(file.removeprefix(FILE_ID))
-    await store.remove(artifact.path)
-    return Deleted(id=told(request, artifact, 0.0).id)
+    found = await store.find(file.removeprefix(FILE_ID))
+    await store.remove(found.artifact.path)
+    return Deleted(id=told(request, found).id)
