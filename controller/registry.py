@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
@@ -42,6 +42,12 @@ class State(StrEnum):
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
 
+
+OPENING_S = 0.05
+"""How long who begins a run waits at most for what tells whether it was let in, in seconds."""
+
+_OPENING = frozenset({"run.created", "plan.task", "run.failed"})
+"""Events behind which it may still turn out that a run was not let in."""
 
 _ENDS = {"run.done": State.DONE, "run.failed": State.FAILED}
 """Events that end a run, and where it is then."""
@@ -145,9 +151,13 @@ class Kept:
                 yield None
 
     async def begun(self) -> None:
-        """Wait until its first event is told."""
+        """Wait until its first event is told, and a moment for what tells whether it was let in."""
         while not self.steps and self.ended is None:
             await self._changed.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OPENING_S):
+                while self._last in _OPENING and self.ended is None:
+                    await self._changed.wait()
 
     async def settled(self) -> None:
         """Wait until it has ended."""

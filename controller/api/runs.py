@@ -23,7 +23,6 @@ from controller.api.shown import RunAccount, RunForgotten, RunList, RunView, Str
 from controller.controller import Controller, fresh_id
 from controller.errors import AttachmentError, RequestError, UnknownRunError
 from controller.failure import failure, root
-from controller.files import local_path
 from controller.outcome import Artifact
 from controller.recorder import SHOWN, begun
 from controller.registry import Kept, Key, Runs
@@ -46,7 +45,7 @@ _STREAM: dict[str, Any] = {
     }
 }
 _REFUSED = frozenset({"history", "overloaded", "too_many_runs"})
-"""Errors of runs in the background that were not begun at all: their clients are told at once."""
+"""Errors of runs that were not begun at all: who is not told their end by a status is told so at once."""
 
 _ALL = 1_000  # more runs than a process keeps
 _ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -124,7 +123,7 @@ async def repeat(request: Request, run_id: str) -> Response:
 async def _answer(request: Request, run: Kept, stream: bool, background: bool) -> Response:
     """What a client is told of a run that it began: its steps, that it goes on, or its end."""
     place = {"location": f"/v1/runs/{run.id}"}
-    if background:
+    if background or stream:
         await run.begun()
         if run.error is not None and run.error.code in _REFUSED:
             account(run)  # raises it
@@ -279,14 +278,13 @@ async def _conversation(request: Request, body: RunRequest, host: str) -> Conver
 
 
 async def _attachment(controller: Controller, value: str, host: str) -> Attachment:
-    path = local_path(value, host)
     try:
-        found: Artifact = await controller.cluster.stat(path)
+        found = await controller.located(value, host)
     except Exception as error:
         if isinstance(root(error), NotFoundError):
             raise AttachmentError(failure(error).message) from None
         raise
-    return Attachment(path=path, modality=found.modality)
+    return Attachment(path=found.path, modality=found.modality)
 
 
 def _json(told: BaseModel, code: int, headers: dict[str, str]) -> Response:
