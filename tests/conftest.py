@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 from hypothesis import settings as hypotheses
+from pydantic import SecretStr
 
 if TYPE_CHECKING:
     from tests.support.hub import FakeHub
@@ -46,6 +47,8 @@ os.environ |= {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }
 for _name in list(os.environ):
+    if _name.startswith("HUGGINGGPT_TEST_"):  # what is given to the tests
+        continue
     if _name.startswith(("OPENAI_", "AZURE_OPENAI_", "HUGGINGGPT_")):  # a developer's own settings and keys
         del os.environ[_name]
 for _name in ("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
@@ -102,6 +105,30 @@ def caplog(
 def home() -> Path:
     """The folder that stands for the user's home."""
     return Path(_HOME)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server, where this machine has one."""
+    from tests.support.postgresql import URL, server
+
+    if URL in os.environ:
+        yield os.environ[URL]
+        return
+    with server() as running:
+        yield running.url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SecretStr]:
+    """The URL of an empty database, of either kind."""
+    from tests.support.postgresql import emptied
+
+    if request.param == "sqlite":
+        yield SecretStr(f"sqlite:///{tmp_path}/history.db")
+        return
+    with emptied(request.getfixturevalue("postgresql")) as url:
+        yield SecretStr(url)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The database: its address, connections to it, and its tables as this release needs them."""
 
 import sqlite3
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ CONNECT_S = 5
 BUSY_S = 30
 """How long SQLite waits for another process that writes, in seconds."""
 
+_PAUSE_S = 0.02
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x48474754  # of the migrations, in PostgreSQL: "HGGT"
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
@@ -35,14 +37,15 @@ def address(database: SecretStr | None, folder: Path) -> SecretStr:
 def opened(database: SecretStr) -> Engine:
     """Connections to a database; nothing is connected yet.
 
-    SQLite writes ahead (WAL) and to the disk at each commit, and holds to foreign keys. A connection with the
+    SQLite writes ahead (WAL) and to the disk at each commit, holds to foreign keys, and overwrites what is
+    removed. A connection with the
     execution option ``writes`` takes SQLite's one lock of writers as it begins, and not in the midst.
 
     Args:
         database: its URL, such as ``sqlite:////folder/history.db`` or ``postgresql://user:password@host/name``.
 
     Raises:
-        HistoryError: the URL cannot be used, or its driver is not installed.
+        HistoryError: the URL cannot be used, its driver is not installed, or its file cannot be made.
 
     """
     try:
@@ -71,8 +74,11 @@ def opened(database: SecretStr) -> Engine:
 def _sqlite(url: URL) -> Engine:
     if url.database:
         file = Path(url.database)
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file.touch(mode=0o600)  # requests, and the secret of addresses: this user's alone
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file.touch(mode=0o600)  # requests, and the secret of addresses: this user's alone
+        except OSError as error:
+            raise HistoryError(f"The database file {file} cannot be made: {error.strerror}.") from None
     engine = create_engine(url, connect_args={"timeout": BUSY_S})
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
@@ -82,8 +88,23 @@ def _sqlite(url: URL) -> Engine:
 def _prepare(connection: sqlite3.Connection, record: Any) -> None:
     """Set a fresh connection to SQLite up; its transactions are begun by ``_begin`` and by nobody else."""
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    _write_ahead(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Have SQLite write ahead; for this it does not wait by itself where others open the same fresh file."""
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:
