@@ -39,10 +39,10 @@ class Keeper:
             raise self.error
         return Ring(dict(self.keys), b"s" * 32)
 
-    def add(self, **more: float) -> str:
+    def add(self, expires: float | None = None) -> str:
         number = fresh_id()
         token, digest = fresh_token(number)
-        self.keys[number] = Key(number, "k", digest, frozenset({"run"}), **more)
+        self.keys[number] = Key(number, "k", digest, frozenset({"run"}), expires=expires)
         return token
 
 

@@ -63,7 +63,7 @@ def test_a_rate_lets_so_many_through_and_fills_again() -> None:
     for _ in range(3):
         _use(limits, key)
     with pytest.raises(LimitError):
-        _use(limits, key), "what is not used is not saved beyond the limit"
+        _use(limits, key)  # what is not used is not saved beyond the limit
 
 
 @given(st.integers(1, 20), st.floats(0.1, 1000), st.lists(st.floats(0, 100), min_size=1, max_size=60))
@@ -71,15 +71,14 @@ def test_no_span_of_time_has_more_than_the_bucket_and_what_flows_in(
     count: int, seconds: float, waits: list[float]
 ) -> None:
     limits, clock = _limits()
-    begun, let_in = clock.now, 0
-    for wait in waits:
+    begun = clock.now
+    for let_in, wait in enumerate(waits, 1):
         clock.now += wait
         try:
             _use(limits, _key(rate=Rate(count, seconds)))
         except LimitError as error:
             clock.now += error.wait_s * 1.001 + 1e-6
             _use(limits, _key(rate=Rate(count, seconds)))  # what it says is true
-        let_in += 1
         assert let_in <= count + (clock.now - begun) * count / seconds + 1e-6
 
 
@@ -101,7 +100,7 @@ def test_so_much_is_open_at_once_and_refusals_cost_nothing() -> None:
             for _ in range(5):
                 with pytest.raises(LimitError, match="may have 2 at once"):
                     _use(limits, key)
-        _use(limits, key), "of the rate nothing was taken by what was refused"
+        _use(limits, key)  # of the rate nothing was taken by what was refused
         with pytest.raises(LimitError, match="3 times in 60"):
             _use(limits, key)
 
