@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from ray import serve
 from ray.serve.config import BackpressureConfig
@@ -24,14 +25,18 @@ from controller.settings import Settings
 from deployments import fleet, membership, placing
 from deployments.errors import FleetError
 from deployments.history.engine import address
+from deployments.links.links import links_app
 from deployments.llm.card import llm_card
 from deployments.llm.endpoint import Endpoint
 from deployments.media import Limits
 from deployments.standing import Standing
+from deployments.storage import Keeping, vet
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
 from model_catalog.errors import CatalogError
 from model_catalog.overlay import layered
+
+_DAY_S = 86_400.0
 
 _LLM_APPS = fleet.app_name(llm_card(Endpoint(model="x"))).removesuffix("x")
 """How the names of all applications begin whose experts are LLMs of the settings."""
@@ -157,15 +162,31 @@ def limits(settings: Settings) -> Limits:
     return Limits(max_bytes=settings.max_upload_bytes, max_weights_ram=settings.weights_ram_bytes)
 
 
-def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard]) -> list[serve.RunTarget]:
-    """Every Serve application: artifacts, history, experts, the keeper of those that sleep, the controller.
+def keeping(settings: Settings) -> Keeping:
+    """Where files are kept, how long, and how many bytes of them.
 
     Raises:
-        FleetError: this machine cannot run one of the experts.
+        FleetError: this machine lacks what that storage needs.
+
+    """
+    place = settings.artifacts
+    if place is not None:
+        vet(place)
+        place = place if "://" in place else str(Path(place).expanduser().absolute())
+    return Keeping(place, settings.artifact_days * _DAY_S, settings.artifact_bytes)
+
+
+def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard]) -> list[serve.RunTarget]:
+    """Every Serve application: artifacts, history, experts, their keeper, links, the controller.
+
+    Raises:
+        FleetError: this machine cannot run one of the experts, or use the storage of files.
 
     """
     held = limits(settings)
-    artifacts = fleet.artifacts_app(str(settings.data_dir), held, settings.artifacts_resources)
+    artifacts = fleet.artifacts_app(
+        str(settings.data_dir), held, settings.artifacts_resources, keeping(settings)
+    )
     database = address(settings.database, settings.data_dir)
     history = fleet.history_app(database, settings.history_days, settings.artifacts_resources)
     ingress = serve.deployment(
@@ -192,6 +213,7 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
         serve.RunTarget(history, name=fleet.HISTORY, route_prefix=None),
         *fleet.targets(always, held, token, endpoint(settings, "expert")),
         *([_keeper(settings, asleep)] if asleep or not settings.experts else []),
+        *([_links(settings)] if settings.fetches else []),
         serve.RunTarget(ingress, name=fleet.CONTROLLER, route_prefix="/"),
     ]
 
@@ -209,6 +231,12 @@ def _keeper(settings: Settings, members: Sequence[ModelCard]) -> serve.RunTarget
     return serve.RunTarget(keeper, name=fleet.KEEPER, route_prefix=None)
 
 
+def _links(settings: Settings) -> serve.RunTarget:
+    """The application that fetches web links, on the node of the controller."""
+    links = links_app(settings.max_link_bytes, limits(settings), settings.controller_resources)
+    return serve.RunTarget(links, name=fleet.LINKS, route_prefix=None)
+
+
 def install(settings: Settings, known: Catalog | None = None) -> tuple[list[ModelCard], dict[str, str]]:
     """Deploy everything on the cluster this process is connected to.
 
@@ -223,7 +251,7 @@ def install(settings: Settings, known: Catalog | None = None) -> tuple[list[Mode
 
     Raises:
         SettingsError: the operator's catalog cannot be read, or models elsewhere could not be asked.
-        FleetError: the controller, the artifacts or the history did not become ready, or no runner fits an
+        FleetError: the controller, or a deployment that it needs, did not become ready, or no runner fits an
             expert.
 
     """
@@ -231,7 +259,9 @@ def install(settings: Settings, known: Catalog | None = None) -> tuple[list[Mode
     experts = chosen(settings, known)
     failed = fleet.run(applications(settings, known, experts))
     _remove_former(known)
-    for name in (fleet.ARTIFACTS, fleet.HISTORY, fleet.KEEPER, fleet.CONTROLLER):
+    if not settings.fetches and fleet.LINKS in serve.status().applications:  # of earlier settings
+        serve.delete(fleet.LINKS)
+    for name in (fleet.ARTIFACTS, fleet.HISTORY, fleet.KEEPER, fleet.LINKS, fleet.CONTROLLER):
         if name in failed:
             raise FleetError(f"The application {name} did not become ready ({failed[name]}).")
     return [card for card in experts if fleet.app_name(card) not in failed], failed

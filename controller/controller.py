@@ -18,17 +18,17 @@ from controller.errand import errand
 from controller.errors import DeadlineError, OverloadedError, RequestError
 from controller.events import AnswerDelta, Event, PlanTask, RunCreated, RunDone, RunFailed
 from controller.failure import failure, root
-from controller.files import with_files
+from controller.files import located, with_files
 from controller.handles import Cluster
 from controller.llm.checking import Checker, checked
 from controller.llm.mending import Files
-from controller.outcome import Outcome
+from controller.outcome import Artifact, Outcome
 from controller.plan import Plan, Task
 from controller.planner import Planner, Reply
 from controller.request import Request
 from controller.responder import EmbeddedResponder, Responder
 from controller.roster import Expert
-from controller.running import Refused, Run, check, independent, limited, remarks, rounded
+from controller.running import Refused, Run, check, independent, limited, remarks, rounded, together
 from controller.selector import Selector
 from controller.settings import Settings
 from controller.streams import closing, following
@@ -111,6 +111,10 @@ class Controller:
 
         """
         return await self.cluster.add(self.selector.catalog.get(model))
+
+    async def located(self, value: str, host: str) -> Artifact:
+        """The file that a request brings: see ``controller.files.located``."""
+        return await located(self.cluster, value, host, self.settings.fetches)
 
     async def _await_starting(self) -> None:
         """Look again now and then while experts start: Serve tells nobody when one is ready."""
@@ -261,7 +265,7 @@ class Controller:
         refused: dict[int, RequestError | OverloadedError] = {}
         async for tasks in self._planned(run, ticket):
             since = run.lap("plan", since)
-            found = await asyncio.gather(*(self._with_files(run, task, host) for task in tasks))
+            found = await together([self._with_files(run, task, host) for task in tasks])
             since = run.lap("files", since)
             for task in found:
                 if isinstance(task, Task):
@@ -279,7 +283,8 @@ class Controller:
         if isinstance(task, Refused):
             return task
         try:
-            return await with_files(task, host, self.cluster.stat)
+            links = run.links if self.settings.fetches else None
+            return await with_files(task, host, self.cluster, links)
         except RequestError as error:
             if run.given or not self._planner.streamed:
                 raise

@@ -362,6 +362,7 @@ class Dispatcher:
             id=node.task.id,
             task=node.task.task,
             args=dict(node.task.args),
+            links=node.task.links,
             status=status,
             text=account.text,
             data=account.data,

@@ -203,9 +203,10 @@ class ServeExperts:
         try:
             if self._links is None:
                 self._links = await asyncio.to_thread(serve.get_app_handle, fleet.LINKS)
+            links: DeploymentHandle = self._links
         except RayServeException:
             raise StoreError("The deployment that fetches links is not there; try again soon.") from None
-        response = ServeResponse(self._links.read.remote(url, tuple(wanted), caller().owner))
+        response = ServeResponse(links.read.remote(url, tuple(wanted), caller().owner))
         try:
             async with asyncio.timeout(LINK_S):
                 read: Read = await response

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.account import Artifact
 
-__all__ = ["Artifact", "Attempt", "Choice", "Failure", "Outcome", "Status", "Timings"]
+__all__ = ["Artifact", "Attempt", "Choice", "Failure", "Link", "Outcome", "Status", "Timings"]
 
 
 class Status(StrEnum):
@@ -63,6 +63,29 @@ class Timings(BaseModel):
     settled: float
 
 
+class Link(BaseModel):
+    """A web link that a task was given, and what stands for it.
+
+    Attributes:
+        argument: the argument that named it.
+        url: the link, as it was written.
+        source: where the file came from, after all redirects.
+        path: the stored file that the task works on; of a page its readable text.
+        title: of a page.
+        cut: whether the text is the beginning of a longer one.
+
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    argument: str
+    url: str
+    source: str
+    path: str
+    title: str = ""
+    cut: bool = False
+
+
 class Outcome(BaseModel):
     """The account of one task."""
 
@@ -71,6 +94,7 @@ class Outcome(BaseModel):
     id: int
     task: str
     args: dict[str, str] = Field(default_factory=dict)
+    links: tuple[Link, ...] = ()
     status: Status
     text: str | None = None
     data: Any = None

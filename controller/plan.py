@@ -15,6 +15,7 @@ from typing import Any
 from controller import reference
 from controller.arguments import Faulty, bind, read_values
 from controller.errors import TooManyTasksError
+from controller.outcome import Link
 from model_catalog.tasks import MEDIA, TASKS, Modality, TaskType
 
 NO_DEPENDENCY = -1
@@ -45,6 +46,7 @@ class Task:
         model: the model asked for, None for the first by downloads.
         reason: why that model, in the planner's words.
         alone: whether no other model may run it.
+        links: the web links that stood in its arguments, once they are read.
 
     """
 
@@ -56,6 +58,7 @@ class Task:
     model: str | None = None
     reason: str | None = None
     alone: bool = False
+    links: tuple[Link, ...] = ()
 
     @property
     def type(self) -> TaskType:

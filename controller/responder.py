@@ -100,6 +100,9 @@ class _Answer:
         yield from map(self._failure, self._failed)
         yield from self._plan_remarks()
         yield from (self._say("remark", text=remark) for remark in self._plan.remarks)
+        links = list(dict.fromkeys(self._links()))
+        if links:
+            yield self._say("links", list=self._prose.listed(links))
         models = list(dict.fromkeys(self._models()))
         if models:
             yield self._say("models", list=self._prose.listed(models))
@@ -139,6 +142,13 @@ class _Answer:
             more = len(self._plan.notes) - _MOST_NOTES
             rest = self._say("mended_more", count=more) if more > 0 else ""
             yield self._say("mended", notes=notes, more=rest)
+
+    def _links(self) -> Iterator[str]:
+        """Which web links were read, as they were given."""
+        for outcome in self._outcomes.values():
+            for link in outcome.links:
+                name = self._prose.quote(link.url, _LONGEST_REASON)
+                yield self._say("beginning", link=name) if link.cut else name
 
     def _models(self) -> Iterator[str]:
         """Which model did what, and which ones failed at it before."""

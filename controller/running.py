@@ -3,15 +3,19 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from controller.errors import DeadlineError, OverloadedError, PlanError, RequestError
 from controller.events import Event, LeftOut, PlanDone
+from controller.files import Links
 from controller.plan import Plan, Task
 from controller.request import Request
 from deployments.llm.client import Usage
+
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -32,6 +36,7 @@ class Run:
     began: float = field(default_factory=time.perf_counter)
     reply: str | None = None
     usage: Usage = field(default_factory=Usage)
+    links: Links = field(default_factory=Links)
     seconds: float = math.inf
     until: float = math.inf
 
@@ -95,6 +100,16 @@ async def remarks(plan: Plan) -> AsyncIterator[str]:
     """What is to be said besides the answer."""
     for remark in plan.remarks:
         yield f"\n\n{remark}"
+
+
+async def together(work: Sequence[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """What comes of some work, done side by side; where one of it fails, or is cancelled, all of it ends."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 @asynccontextmanager

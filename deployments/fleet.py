@@ -28,12 +28,16 @@ from deployments.placing import asks_llm, runs_elsewhere
 from deployments.runners.registry import available, extra_of, missing, resolve
 from deployments.runners.routing import ROUTES, runner_of
 from deployments.standing import Standing
+from deployments.storage import Keeping
 from model_catalog.card import NO_RUNNER, ModelCard
 
 logger = logging.getLogger("ray.serve")
 
 ARTIFACTS = "artifacts"
 """Name of the artifact application."""
+
+LINKS = "links"
+"""Name of the application that fetches web links."""
 
 HISTORY = "history"
 """Name of the application that keeps history and keys."""
@@ -158,9 +162,20 @@ def _asks(card: ModelCard) -> bool:
 
 
 def artifacts_app(
-    root: str, limits: Limits | None = None, resources: Mapping[str, float] | None = None
+    root: str,
+    limits: Limits | None = None,
+    resources: Mapping[str, float] | None = None,
+    keeping: Keeping | None = None,
 ) -> serve.Application:
-    """The artifact application, which keeps its files under ``root`` on the node where it runs."""
+    """The artifact application.
+
+    Args:
+        root: the data folder, on the node where it runs.
+        limits: what one file may be.
+        resources: Ray resources that place it.
+        keeping: where files are kept, and for how long; under ``root``, for ever, where nothing is said.
+
+    """
     deployment = serve.deployment(
         Artifacts,
         name="artifacts",
@@ -170,7 +185,7 @@ def artifacts_app(
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=DRAIN_S,
     )
-    return deployment.bind(root, limits)
+    return deployment.bind(root, limits, keeping)
 
 
 def history_app(
@@ -355,7 +370,7 @@ def status() -> dict[str, ExpertStatus]:
     """Every application of an expert, or of somebody else, by name; blocks for up to a second."""
     found = {}
     for name, app in serve.status().applications.items():
-        if name in (ARTIFACTS, CONTROLLER, HISTORY, KEEPER):
+        if name in (ARTIFACTS, CONTROLLER, HISTORY, KEEPER, LINKS):
             continue
         deployments = app.deployments.values()
         replicas = sum(

@@ -17,6 +17,7 @@ from controller.failure import status
 from controller.identity import afresh
 from controller.outcome import Artifact, Outcome, Status
 from controller.request import Request as Conversation
+from deployments.links.link import is_link
 from model_catalog.tasks import Modality, task_type
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class Lent:
     def note(self, outcome: Outcome) -> None:
         """Have the files of an outcome removed too, since its client gets the bytes and never a path."""
         self._paths += [artifact.path for artifact in outcome.artifacts]
+        self._paths += [link.path for link in outcome.links]
 
     async def remove(self) -> None:
         """Remove them all; what is gone already, or cannot be reached, is passed over."""
@@ -218,10 +220,11 @@ def task_error(outcome: Outcome) -> TaskError:
 
 
 async def _literal(files: Lent, task: str, name: str, value: str) -> str:
-    """An argument that stands for itself: words that look like a reference go along as a file."""
+    """An argument that stands for itself: words that look like a reference or a link go along as a file."""
     argument = task_type(task).argument(name)
     is_words = argument is None or argument.modality is Modality.TEXT
-    return await files.keep(value.encode(), "words.txt") if is_words and reference.find(value) else value
+    other = reference.find(value) or is_link(value)
+    return await files.keep(value.encode(), "words.txt") if is_words and other else value
 
 
 async def ended(events: AsyncGenerator[Event]) -> RunDone:

@@ -49,6 +49,8 @@ def connected(
         settings = settings.model_copy(update={"port": any_port(settings.host)})
     if request is not None:
         settings = settings.model_copy(update={"experts": _needed(settings, request, files)})
+        if "://" not in request:  # nothing to fetch, and nobody to start for it
+            settings = settings.model_copy(update={"links": "off"})
     notes.print("[dim]No server runs; starting one for this command (hugginggpt up keeps one running) …[/]")
     with serving(settings, dashboard=False) as server, Client(server.url) as client:
         yield client

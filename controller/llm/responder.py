@@ -69,7 +69,7 @@ class LlmResponder:
         if text := checker.rest():
             yield text
         if failed is None:
-            end = _besides(plan, told, checker.unnamed())
+            end = _besides(plan, told, checker.unnamed(), outcomes)
         else:
             end = self._instead(failed, begun, self._fallback.respond(request, plan, outcomes))
         async with aclosing(checked(end, checker)) as rest:
@@ -120,10 +120,15 @@ class LlmResponder:
         return [{"role": "system", "content": self._system}, *conversation], told
 
 
-async def _besides(plan: Plan, told: Quoted, files: Sequence[str]) -> AsyncGenerator[str]:
-    """What was not left to the LLM: files it did not name, what it was not told, remarks."""
+async def _besides(
+    plan: Plan, told: Quoted, files: Sequence[str], outcomes: Sequence[Outcome]
+) -> AsyncGenerator[str]:
+    """What was not left to the LLM: files it did not name, links that were read, untold faults, remarks."""
     if files:
         yield f"\n\nFiles: {', '.join(files)}"
+    links = dict.fromkeys(link.url for outcome in outcomes for link in outcome.links)
+    if links:
+        yield f"\n\nRead from the web: {', '.join(links)}"
     unknown = plan.faults[told.faults :]
     for fault in unknown[:_MOST_FAULTS]:
         yield f"\n\nI left out the task “{fault.task[:60]}”: {fault.reason[:LONGEST_CAUSE]}."

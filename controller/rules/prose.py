@@ -60,6 +60,8 @@ SENTENCES: Mapping[str, frozenset[str]] = {
         "mended": "notes more",
         "mended_more": "count",
         "remark": "text",
+        "links": "list",
+        "beginning": "link",
         "models": "list",
         "model": "model task after",
         "after": "models",

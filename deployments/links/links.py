@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
 from ray import serve
 
 from deployments import aside, fleet
@@ -16,6 +15,7 @@ from deployments.account import Artifact
 from deployments.errors import ExpertError, LinkError
 from deployments.links.fetcher import Fetched, Fetcher
 from deployments.links.neighbours import Neighbours
+from deployments.links.reading import Read
 from deployments.media import LIMITS, File, Limits, extension, media_type, modality_of, sniff
 from model_catalog.tasks import Modality
 
@@ -43,23 +43,14 @@ _ACCEPTS = {
 """What is asked for first; other kinds of picture than these are not read."""
 
 
-class Read(BaseModel):
-    """What was read from a link.
-
-    Attributes:
-        artifact: the file it was stored as; of a page its readable text.
-        url: where it came from, after all redirects.
-        title: of a page; empty for other files.
-        cut: whether the text is the beginning of a longer one.
-
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    artifact: Artifact
-    url: str
-    title: str = ""
-    cut: bool = False
+_WORDS = {
+    Modality.TEXT: "a text",
+    Modality.IMAGE: "a picture",
+    Modality.AUDIO: "a recording",
+    Modality.VIDEO: "a film",
+    Modality.TABLE: "a table",
+    Modality.DATA: "data",
+}
 
 
 Keep = Callable[[File, str, str], Awaitable[Artifact]]
@@ -160,7 +151,8 @@ def _kind(fetched: Fetched, wanted: Sequence[Modality]) -> str:
     is_page = found == "text/html"
     holds = Modality.TEXT if is_page else modality_of(found)
     if wanted and (holds not in wanted or (is_page and wanted[0] is not Modality.TEXT)):
-        raise LinkError(f"It holds {'a page' if is_page else holds}, but {wanted[0]} is needed.")
+        held = "a page" if is_page else _WORDS[holds]
+        raise LinkError(f"It holds {held}, but {_WORDS[wanted[0]]} is needed.")
     return found
 
 

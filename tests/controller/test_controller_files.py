@@ -7,6 +7,7 @@ import pytest
 from controller.errors import AttachmentError, RequestError
 from controller.events import RunDone
 from controller.outcome import Status
+from controller.settings import Settings
 from model_catalog.tasks import Modality
 from tests.support.dispatching import ONE
 from tests.support.fakes import FakeCluster, answers, died, virtual
@@ -106,7 +107,8 @@ async def test_a_file_that_is_not_there_or_not_here_is_refused() -> None:
     stage = Stage([EDGES])
     with pytest.raises(AttachmentError, match=r"There is no file '/images/x\.png' here"):
         await stage.run()
-    elsewhere = Stage([EDGES | {"args": {"image": "http://example.com/x.png"}}])
+    far = EDGES | {"args": {"image": "http://example.com/x.png"}}
+    elsewhere = Stage([far], settings=Settings(links="off"))
     with pytest.raises(RequestError, match="on another host"):
         await elsewhere.run()
     assert elsewhere.failed().error.code == "invalid_attachment"

@@ -67,7 +67,7 @@ def test_examples_and_deeper_folders_are_paths_too() -> None:
     ],
 )
 def test_links_to_other_hosts_are_refused_with_what_to_do(value: str) -> None:
-    with pytest.raises(AttachmentError, match="links are not fetched; upload the file"):
+    with pytest.raises(AttachmentError, match="here links are not fetched; upload the file"):
         local_path(value, host="gpu.example:8000")
 
 

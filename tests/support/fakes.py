@@ -20,6 +20,7 @@ from controller.roster import Expert
 from controller.selector import Fleet, Selector
 from deployments.account import Account, Artifact
 from deployments.errors import NoMemberError, NotFoundError
+from deployments.links.reading import Read
 from deployments.media import File
 from deployments.member import State
 from deployments.result import Call, Result
@@ -312,6 +313,20 @@ class FakeCluster(FakeExperts):
     files: dict[str, Modality] = field(default_factory=dict)
     fleet: Fleet = field(default_factory=Fleet)
     stat_error: Exception | None = None
+    web: dict[str, Modality | Exception] = field(default_factory=dict)
+    read: list[tuple[str, tuple[Modality, ...]]] = field(default_factory=list)
+
+    async def link(self, url: str, wanted: Sequence[Modality]) -> Read:
+        """See ``controller.handles.Cluster``; what a link gives, or how it fails, is in ``web``."""
+        self.read.append((url, tuple(wanted)))
+        path = f"/files/{len(self.read):032x}.txt"
+        await asyncio.sleep(1)
+        found = self.web[url]
+        if isinstance(found, Exception):
+            raise wrapped(found)
+        self.files[path] = found
+        artifact = Artifact(path=path, modality=found, media_type="x/y", size=1)
+        return Read(artifact=artifact, url=f"{url}#end", title="A title", cut=False)
 
     def told(self, changed: Sequence[Standing], gone: Sequence[str]) -> Fleet:
         """See ``controller.handles.Cluster``."""

@@ -15,7 +15,7 @@ from fastapi import Request
 
 from controller.api.media import Lent, decoded
 from controller.errors import RequestError
-from controller.files import local_path
+from controller.files import elsewhere, local_path
 from model_catalog.tasks import Modality, TaskType
 
 _PATH = re.compile(r"/?(?:public/)?(?:images|audios|videos|files|examples)/[\w-]+\.\w{1,5}")
@@ -109,7 +109,7 @@ class Asked:
             return await self.files.keep(self.media)
         found = self.words(self.inputs if value is None else value, name).strip()
         if _LINK.match(found) or _PATH.fullmatch(found):
-            return local_path(found, self.host)
+            return found if elsewhere(found, self.host) else local_path(found, self.host)
         data = await decoded(found)
         if data is None:
             data = await asyncio.to_thread(_decoded, found, name)

@@ -14,9 +14,9 @@ from controller.api.mcp.progress import Progress
 from controller.api.openai.parts import FILE_ID
 from controller.errors import RequestError
 from controller.events import Event, RunDone
-from controller.files import local_path
 from controller.request import Attachment, Message
 from controller.request import Request as Conversation
+from deployments.links.link import is_link
 from model_catalog.tasks import MEDIA, TaskType
 
 if TYPE_CHECKING:
@@ -95,15 +95,15 @@ async def _literal(backend: "Backend", lent: media.Lent, row: TaskType, name: st
     argument = row.argument(name)
     if argument is not None and argument.modality in MEDIA:
         return await _file(backend, lent, value)
-    if reference.find(value):  # words of a client that look like a reference of ours
+    if reference.find(value) or is_link(value):  # words that would stand for something else
         return await lent.keep(value.encode(), "words.txt")
     return value
 
 
 async def _attachment(backend: "Backend", lent: media.Lent, value: str, request: Request) -> Attachment:
-    path = local_path(await _file(backend, lent, value), request.headers.get("host", ""))
-    found = await backend.store.stat(path)
-    return Attachment(path=path, modality=found.modality)
+    named = await _file(backend, lent, value)
+    found = await backend.controller.located(named, request.headers.get("host", ""))
+    return Attachment(path=found.path, modality=found.modality)
 
 
 async def _file(backend: "Backend", lent: media.Lent, value: str) -> str:

@@ -10,7 +10,6 @@ from controller.api.media import decoded
 from controller.api.openai.schema import Body
 from controller.errors import AttachmentError, RequestError
 from controller.failure import failure, root
-from controller.files import local_path
 from controller.request import MAX_CHARACTERS, Attachment
 from deployments.errors import NotFoundError
 
@@ -131,7 +130,7 @@ async def _file(request: Request, source: str, name: str, param: str) -> Attachm
         elif (data := await decoded(source)) is not None:
             artifact = await recent(request).keep(here, data, name)
         else:
-            artifact = await here.controller.cluster.stat(local_path(source, request.headers.get("host", "")))
+            artifact = await here.controller.located(source, request.headers.get("host", ""))
     except AttachmentError as error:
         raise RequestError(error.message, param) from None
     except Exception as error:
