@@ -180,6 +180,7 @@ def artifacts_app(
         Artifacts,
         name="artifacts",
         max_ongoing_requests=256,
+        max_queued_requests=4_096,
         ray_actor_options={"num_cpus": 0, "resources": dict(resources or {})},
         health_check_period_s=HEALTH_PERIOD_S,
         graceful_shutdown_wait_loop_s=0.1,

@@ -37,6 +37,7 @@ def keeper_app(
         Keeper,
         name="keeper",
         max_ongoing_requests=10_000,  # calls that wait for their expert
+        max_queued_requests=10_000,
         ray_actor_options={"num_cpus": 0, "resources": dict(resources or {})},
         logging_config={"enable_access_log": False},
         health_check_period_s=fleet.HEALTH_PERIOD_S,
