@@ -12,6 +12,7 @@ from controller.errors import ControllerError
 from controller.settings import Settings
 from deployments.errors import FleetError
 from deployments.placing import asks_llm, runs_elsewhere
+from deployments.reach import Reach
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
 
@@ -32,7 +33,7 @@ def install(settings: Settings, address: str, experts: Sequence[str], gpu: float
         The ids of the models deployed.
 
     Raises:
-        ControllerError: no cluster answers at ``address``.
+        ControllerError: no cluster answers at ``address``, or strangers could use it without a key.
         HuggingGPTError: an application did not become ready.
 
     """
@@ -40,7 +41,7 @@ def install(settings: Settings, address: str, experts: Sequence[str], gpu: float
         from ray import serve
 
         from controller import app
-        from deployments import fleet, membership
+        from deployments import fleet, membership, reach
 
         known = app.catalog(settings)
         if gpu is not None:
@@ -58,12 +59,38 @@ def install(settings: Settings, address: str, experts: Sequence[str], gpu: float
                 http_options={"host": settings.host, "port": settings.port},
                 logging_config={"enable_access_log": False},
             )
+            _guard(settings, reach.reach())
             named = settings.model_copy(update={"experts": (*settings.experts, *experts)})
             cards, failed = app.install(named, known)
             if failed:
                 told = "; ".join(f"{name} ({reason})" for name, reason in failed.items())
                 raise FleetError(f"The product is installed, but not every expert became ready: {told}.")
     return [card.id for card in cards]
+
+
+def _guard(settings: Settings, found: Reach) -> None:
+    """Refuse what strangers could reach without a key.
+
+    Raises:
+        ControllerError: Serve listens beyond loopback already, and the settings ask nobody for a key; or they
+            do, and another application answers beside this one, which does not.
+
+    """
+    from deployments import fleet
+
+    beyond = settings.model_copy(update={"host": found.host or settings.host}).exposed
+    if beyond and not settings.keyed:
+        raise ControllerError(
+            f"Ray Serve listens on {found.host} there, where other machines reach it: set keys = required "
+            "(HUGGINGGPT_KEYS=required), or start Serve anew on 127.0.0.1 (serve shutdown)."
+        )
+    others = {name: route for name, route in found.routes.items() if name != fleet.CONTROLLER}
+    if beyond and others:
+        name, route = next(iter(others.items()))
+        raise ControllerError(
+            f"The application {name} answers at {route} on the same address and asks nobody for a key; take "
+            "its route away (route_prefix: null), or keep host = 127.0.0.1."
+        )
 
 
 def remove(settings: Settings, address: str, experts: Sequence[str]) -> list[str]:

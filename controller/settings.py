@@ -12,6 +12,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -22,10 +23,8 @@ from controller.plan import MAX_TASKS
 from controller.selector import TOP_K
 from deployments.llm.endpoint import is_address
 
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})|[0-9A-Fa-f:.]{2,45}")
-_NAMED = re.compile(
-    rf"(?:https?://)?(?:{_HOST.pattern}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::\d{{1,5}})?/?", re.IGNORECASE
-)
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
+_NAMED = re.compile(rf"(?:https?://)?(?:{_HOST.pattern}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::\d{{1,5}})?/?")
 _HEAD = {"node:__internal_head__": 0.001}  # a resource that Ray gives to the head node alone
 
 LEAST_CONTEXT_TOKENS = 8_000
@@ -183,7 +182,7 @@ class Settings(BaseSettings):
     @field_validator("host")
     @classmethod
     def _address(cls, host: str) -> str:
-        if _HOST.fullmatch(host) is None:
+        if _HOST.fullmatch(host) is None and not _is_address(host):
             raise ValueError("it must be an address of this machine, such as 127.0.0.1, 0.0.0.0 or its name")
         return host
 
@@ -197,6 +196,16 @@ class Settings(BaseSettings):
                     "proxy before this server speaks TLS"
                 )
         return hosts
+
+    @field_validator("artifacts")
+    @classmethod
+    def _no_password(cls, url: str | None) -> str | None:
+        if url is not None and "://" in url and urlsplit(url).password is not None:
+            raise ValueError(
+                "it must hold no password; give what the storage asks for by the environment, such as "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        return url
 
     @field_validator(
         "inference_endpoint",
@@ -301,3 +310,11 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

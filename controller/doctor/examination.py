@@ -36,6 +36,7 @@ CHECKS: Mapping[str, Check] = {
     "torchvision": _of("software", "torchvision"),
     "ports": _of("software", "ports"),
     "Ray's token": _of("software", "ray_token"),
+    "API keys": _of("guarding", "keys"),
     "Hub": _of("network", "hub"),
     "LLM": _of("network", "llm"),
     "experts": _of("models", "experts"),

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from controller.errors import ControllerError
+from controller.locksmith import good_keys
 from controller.server import Server, free, running
+from controller.settings import Settings
 
 _MIB = 1 << 20
 _QUERY = "name,memory.total,memory.free,driver_version"
@@ -126,6 +128,15 @@ class Machine:
         """How many files a process may hold open."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         return hard if soft == resource.RLIM_INFINITY else max(soft, hard)  # Ray raises it as far as it may
+
+    def good_keys(self, settings: Settings) -> int:
+        """How many API keys are good.
+
+        Raises:
+            HistoryError: their database cannot be used.
+
+        """
+        return good_keys(settings)
 
     def free_port(self, host: str, port: int) -> bool:
         """Whether nobody listens there."""

@@ -17,7 +17,7 @@ from controller import app
 from controller.cluster import install, remove
 from controller.errors import ControllerError, SettingsError
 from controller.settings import Settings
-from deployments import fleet
+from deployments import fleet, reach
 from deployments.errors import FleetError
 from deployments.llm.endpoint import Endpoint
 from model_catalog.card import ModelCard
@@ -35,6 +35,8 @@ class FakeRay:
         self.address = ""
         self.serve_options: dict[str, Any] = {}
         self.applications: dict[str, Any] = {}
+        self.host = "127.0.0.1"
+        self.routes: dict[str, str] = {}
         self.installed: Settings | None = None
         self.deployed: list[str] = []
         self.failed: dict[str, str] = {}
@@ -80,6 +82,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRay:
     monkeypatch.setattr(ray, "shutdown", made.shutdown)
     monkeypatch.setattr(serve, "start", made.start)
     monkeypatch.setattr(serve, "status", made.status)
+    monkeypatch.setattr(reach, "reach", lambda: reach.Reach(made.host, made.routes))
     monkeypatch.setattr(app, "install", made.install)
     monkeypatch.setattr(fleet, "deploy", made.deploy)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -97,6 +100,25 @@ def test_everything_is_installed_where_nothing_is_yet(fake: FakeRay) -> None:
     assert fake.serve_options["proxy_location"] == "EveryNode"
     assert fake.done == ["init", "shutdown"]
     assert fake.deployed == []
+
+
+def test_nothing_is_installed_where_strangers_could_use_it(fake: FakeRay) -> None:
+    fake.host, fake.routes = "0.0.0.0", {fleet.CONTROLLER: "/"}
+    with pytest.raises(ControllerError, match=r"Serve listens on 0\.0\.0\.0 there.*keys = required"):
+        install(Settings(), "auto", [VADER])
+    assert fake.installed is None
+    assert install(Settings(keys="required"), "auto", [VADER]) == [VADER]
+    fake.routes["llm"] = "/llm"
+    for settings in (Settings(keys="required"), Settings(host="0.0.0.0")):
+        fake.installed = None
+        with pytest.raises(ControllerError, match=r"llm answers at /llm .* asks nobody for a key"):
+            install(settings, "auto", [VADER])
+        assert fake.installed is None
+    fake.host = "127.0.0.1"
+    install(Settings(keys="required"), "auto", [VADER])
+    fake.host = ""  # what Serve does not tell is taken from the settings
+    with pytest.raises(ControllerError, match="asks nobody for a key"):
+        install(Settings(host="192.168.1.5"), "auto", [VADER])
 
 
 def test_experts_are_added_to_a_product_that_is_there(fake: FakeRay) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from controller.doctor import hardware, models, network, software
+from controller.doctor import guarding, hardware, models, network, software
 from controller.doctor.examination import Check
 from controller.doctor.finding import Finding, State, ok
 from controller.doctor.fit import fit
@@ -13,6 +13,7 @@ from controller.doctor.machine import Answer, Gpu, Machine
 from controller.errors import ControllerError
 from controller.server import Server
 from controller.settings import Settings
+from deployments.errors import HistoryError
 from model_catalog import profiles
 from model_catalog.card import ModelCard
 from tests.deployments.hubs import hub
@@ -171,6 +172,22 @@ def test_a_port_that_is_taken() -> None:
 )
 def test_rays_token(variables: dict[str, str], modes: dict[str, int], state: State) -> None:
     assert one(software.ray_token, FakeMachine(variables=variables, modes=modes)).state is state
+
+
+@pytest.mark.parametrize(
+    ("more", "keys", "state", "words"),
+    [
+        ({}, 0, State.OK, "none are asked for"),
+        ({"keys": "required"}, 0, State.FAIL, "there is none"),
+        ({"keys": "required"}, 1, State.OK, "1 is good"),
+        ({"host": "0.0.0.0"}, 3, State.WARN, "3 are good, and they travel over plain HTTP to 0.0.0.0"),
+        ({"host": "0.0.0.0"}, HistoryError("The database is away."), State.FAIL, "The database is away"),
+    ],
+)
+def test_api_keys(more: dict[str, str], keys: int | HistoryError, state: State, words: str) -> None:
+    (finding,) = found(guarding.keys, FakeMachine(keys=keys), **more)
+    assert finding.state is state
+    assert words in finding.found
 
 
 # The network ---------------------------------------------------------------------------------------------

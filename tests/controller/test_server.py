@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+from controller import locksmith
 from controller import server as module
 from controller.errors import ControllerError
 from controller.server import Server, announced, any_port, free, running, serving, stop, url
 from controller.settings import Settings
+from deployments.history import keys
 from model_catalog.card import ModelCard
 
 ME = Server(os.getpid(), "http://127.0.0.1:8000", "http://127.0.0.1:8265")
@@ -61,6 +63,8 @@ def sleeper() -> Iterator[subprocess.Popen[str]]:
 def test_the_url_of_an_endpoint() -> None:
     assert url(Settings(port=81)) == "http://127.0.0.1:81"
     assert url(Settings(host="::1", port=81)) == "http://[::1]:81"
+    assert url(Settings(host="0.0.0.0", port=81)) == "http://127.0.0.1:81", "all addresses are this machine's"
+    assert url(Settings(host="::", port=81)) == "http://[::1]:81"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -168,6 +172,46 @@ def test_keys_are_kept_from_rays_processes(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(TypeError), serving(_settings()):
         pytest.fail("it must not start")
     assert os.environ["OPENAI_API_KEY"] == "sk-secret"
+
+
+def test_a_server_with_keys_does_not_start_without_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake = FakeRay()
+    _put(fake, monkeypatch)
+    exposed = _settings(host="0.0.0.0", data_dir=tmp_path / "data")
+    required = _settings(keys="required", data_dir=tmp_path / "data")
+    for settings, why in ((exposed, "reached from other machines"), (required, "keys = required")):
+        with pytest.raises(ControllerError, match=f"{why}.*hugginggpt keys create"), serving(settings):
+            pytest.fail("it must not start")
+    assert fake.done == [], "nothing was started"
+    with locksmith.database(exposed) as connection:
+        keys.create(connection, "old", ["run"], expires=1.0)
+        revoked, _ = keys.create(connection, "gone", ["run"])
+        keys.revoke(connection, revoked.id)
+    with pytest.raises(ControllerError, match="there is none yet"), serving(exposed):
+        pytest.fail("keys that have ended are none")
+    with locksmith.database(exposed) as connection:
+        keys.create(connection, "good", ["run"])
+    with serving(exposed) as server:
+        assert server.url == f"http://127.0.0.1:{exposed.port}"
+    assert fake.options["http_options"]["host"] == "0.0.0.0"
+    assert fake.options["dashboard_host"] == "127.0.0.1", "the dashboard stays where it is"
+
+
+def test_nothing_starts_without_rays_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(ControllerError, match="leaves Ray's ports open"), serving(_settings()):
+        pytest.fail("it must not start")
+
+
+def test_an_address_of_another_machine_is_told() -> None:
+    for host in ("203.0.113.7", "no-such-name.invalid"):
+        with (
+            pytest.raises(ControllerError, match="no address of this machine"),
+            serving(_settings(host=host)),
+        ):
+            pytest.fail("it must not start")
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

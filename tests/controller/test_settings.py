@@ -170,7 +170,8 @@ def test_every_key_is_a_secret_and_is_kept_from_rays_processes() -> None:
     assert KEY.encode() not in pickle.dumps(everything.public())
     named = {next((alias for alias in _aliases(name)), f"HUGGINGGPT_{name}").upper() for name in keys}
     others = {"AZURE_OPENAI_AD_TOKEN", "OPENAI_ADMIN_KEY", "OPENAI_CUSTOM_HEADERS", "OPENAI_WEBHOOK_SECRET"}
-    assert set(server.KEYS) == named | others, "others are read by OpenAI's clients, and none of ours"
+    others.add("HUGGINGGPT_API_KEY")
+    assert set(server.KEYS) == named | others, "others are read by clients: OpenAI's, and our own"
 
 
 def _aliases(name: str) -> list[str]:
@@ -183,7 +184,7 @@ def test_what_clients_of_openai_read_has_the_same_name_here(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     value = "https://llm.example.org/v1"
-    prefix = "HUGGINGGPT_" if name.startswith(("planner", "responder", "expert")) else ""
+    prefix = "HUGGINGGPT_" if name.startswith(("planner", "responder", "expert", "database")) else ""
     monkeypatch.setenv(f"{prefix}{name.upper()}", value)
     found = getattr(load(), name)
     assert (found.get_secret_value() if isinstance(found, SecretStr) else found) == value
@@ -213,23 +214,54 @@ def test_a_refusal_names_the_setting_and_never_its_value(folder: Path, text: str
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
-def test_loopback_may_be_listened_on(host: str) -> None:
-    assert load(host=host).host == host
+def test_on_loopback_nobody_is_asked_for_a_key(host: str) -> None:
+    made = load(host=host)
+    assert made.host == host
+    assert not made.exposed
+    assert not made.keyed
+    assert made.fetches
+    assert load(host=host, keys="required").keyed
 
 
 @pytest.mark.parametrize(
     "host",
-    ["0.0.0.0", "::", "192.168.1.5", "10.0.0.1", "example.com", "localhost.example.com", "", " 127.0.0.1",
-     "127.0.0.1:80", "127.1", "fe80::1", "2001:db8::1", "LOCALHOST.", "0"],
+    ["0.0.0.0", "::", "192.168.1.5", "example.com", "localhost.example.com", "fe80::1", "2001:db8::1",
+     "LOCALHOST.", "0", "127.1", "::ffff:127.0.0.1", "gpu-1"],
 )  # fmt: skip
-def test_nothing_else_may(host: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_anywhere_else_everybody_is(host: str) -> None:
+    made = load(host=host)
+    assert made.exposed
+    assert made.keyed
+    assert not made.fetches, "links are not followed for strangers"
+    assert load(host=host, links="on").fetches
+    assert load(host=host, keys="auto").keyed
+
+
+@pytest.mark.parametrize(
+    "host", ["", " 127.0.0.1", "127.0.0.1:80", "http://127.0.0.1", "a/b", "[::1]", "a" * 300]
+)
+def test_what_is_no_address_may_not_be_listened_on(host: str, folder: Path) -> None:
     for_file = _write(folder, f'host = "{host}"', "x.toml")
     for message in (_refusal(host=host), _refusal(for_file)):
         assert "setting 'host'" in message
-        assert "SSH tunnel" in message
-    if host:
-        monkeypatch.setenv("HUGGINGGPT_HOST", host)
-        assert "SSH tunnel" in _refusal()
+        assert "address of this machine" in message
+
+
+def test_keys_cannot_be_switched_off(folder: Path) -> None:
+    assert "setting 'keys'" in _refusal(keys="off")
+    assert "setting 'keys'" in _refusal(keys="none", host="0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    "named", ["gpu.example.org", "https://gpu.example.org", "gpu:8443", "[2001:db8::1]", "10.0.0.1"]
+)
+def test_names_that_a_server_may_have(named: str) -> None:
+    assert load(hosts=(named,)).hosts == (named,)
+
+
+@pytest.mark.parametrize("named", ["", "*", "a b", "https://a/b", "ftp://a", "user@a", "a,b", "-a"])
+def test_names_that_it_may_not(named: str) -> None:
+    assert "setting 'hosts'" in _refusal(hosts=(named,))
 
 
 @pytest.mark.parametrize(
@@ -297,7 +329,7 @@ def test_the_smallest_context_has_room_for_the_rules_and_a_conversation() -> Non
 
 
 def test_every_fault_is_told(folder: Path) -> None:
-    _write(folder, 'port = 0\ntopk = 3\nhost = "::"\n')
+    _write(folder, 'port = 0\ntopk = 3\nhost = "a b"\n')
     message = _refusal()
     assert all(name in message for name in ("'port'", "'topk'", "'host'"))
 

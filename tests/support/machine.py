@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from controller.doctor.machine import Answer, Gpu, Machine, UnreachableError
 from controller.errors import ControllerError
 from controller.server import Server
+from controller.settings import Settings
+from model_catalog.errors import HuggingGPTError
 
 GB = 10**9
 
@@ -31,6 +33,7 @@ class FakeMachine(Machine):
         self.most_files = 65536
         self.taken: set[int] = set()
         self.found: Server | None = None
+        self.keys: int | HuggingGPTError = 1
         self.own_python = (3, 11)
         self.installed: Mapping[str, str] = {"torch": "2.13.0", "ray": "2.60.0"}
         self.asks = ["ray[serve]<2.61,>=2.60", "torch==2.13.0"]
@@ -67,6 +70,9 @@ class FakeMachine(Machine):
     def free_port(self, host: str, port: int) -> bool:
         return port not in self.taken
 
+    def good_keys(self, settings: Settings) -> int:
+        return _given(self.keys)
+
     def server(self) -> Server | None:
         return self.found
 
@@ -90,7 +96,7 @@ class FakeMachine(Machine):
         raise UnreachableError("ConnectError")
 
 
-def _given(value: T | ControllerError) -> T:
-    if isinstance(value, ControllerError):
+def _given(value: T | HuggingGPTError) -> T:
+    if isinstance(value, HuggingGPTError):
         raise value
     return value

@@ -176,3 +176,16 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ControllerError, match="cannot be read: Is a directory"):
         client(web).upload(tmp_path)
     assert web.uploads == []
+
+
+def test_the_key_of_the_environment_goes_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, sent in ((None, None), ("", None), (" hgp_x \n", "Bearer hgp_x")):
+        monkeypatch.delenv("HUGGINGGPT_API_KEY", raising=False)
+        if value is not None:
+            monkeypatch.setenv("HUGGINGGPT_API_KEY", value)
+        with Client(URL) as made:
+            assert made._http.headers.get("authorization") == sent
+    for value in ("schlüssel", "two\nlines"):
+        monkeypatch.setenv("HUGGINGGPT_API_KEY", value)
+        with pytest.raises(ControllerError, match="HUGGINGGPT_API_KEY holds no API key"):
+            Client(URL)

@@ -151,3 +151,12 @@ def test_experts_that_the_settings_name_are_the_choice(world: World) -> None:
     assert _experts(world, "Read the text in /examples/sign.png aloud", settings=settings) == SPEAKS
     with pytest.raises(UnknownModelError):
         _experts(world, "Read it aloud", settings=Settings(experts=("no/such",)))
+
+
+def test_a_server_for_one_command_is_for_nobody_else(world: World) -> None:
+    exposed = Settings(host="0.0.0.0")
+    with connected(exposed, None, world.notes):
+        (started,) = world.started
+        assert (started.host, started.keyed) == ("127.0.0.1", False)
+    with connected(Settings(host="::1", keys="required"), None, world.notes):
+        assert (world.started[1].host, world.started[1].keyed) == ("::1", False)
