@@ -150,6 +150,8 @@ class Artifacts:
         try:
             if upload.size > self._limits.max_bytes:
                 raise too_large(self._limits)
+            if self._shelf.records.full(self._uploads.size):
+                await asyncio.to_thread(self._shelf.expire)
             self._shelf.records.check(self._uploads.size)
             await asyncio.to_thread(upload.write, data)
         except (TooLargeError, FullError):
@@ -202,7 +204,9 @@ class Artifacts:
             NotFoundError: there is no such file, or it is not the owner's.
 
         """
-        return (await self.about(path, owner)).artifact
+        if example := self._example(path):
+            return (await asyncio.to_thread(_of_example, path, example)).artifact
+        return (await self._record(path, owner)).artifact
 
     async def about(self, path: str, owner: str | None = None) -> Stored:
         """The same with its own name, its digest and its times.

@@ -21,7 +21,8 @@ from deployments.storage import Folder, Keeping, Storage, storage
 OVERLAP_S = 120.0
 """How long after its start a shelf looks again for files that the process before it still stored."""
 
-_AGAIN_S = 5.0  # between two such looks
+_REST = 4.0  # times as long as a look takes, until the next one
+_LONGEST = 1 << 16  # bytes of a record
 _READERS = 16  # of names that a page of files needs
 _FORMER = re.compile(r"([0-9a-f]{32})\.([a-z0-9]{1,5})")
 _BLOB = re.compile(r"[0-9a-f]{64}")
@@ -46,7 +47,8 @@ class Shelf:
         self.records = Records(keeping.life_s, keeping.most)
         self._former = Folder(home)
         self._strays: dict[str, float] = {}
-        self._begun = self._looked = time.monotonic()
+        self._begun = time.monotonic()
+        self._next_look = 0.0
         self._looking = threading.Lock()
         self._look()
         self.records.add(*_former(home))
@@ -145,7 +147,7 @@ class Shelf:
 
     def _name(self, record: Record) -> None:
         with suppress(FileNotFoundError):  # removed meanwhile
-            record.name = name_inside(self.storage.read(record.key))
+            record.name = name_inside(self.storage.read(record.key, 0, _LONGEST))
 
     # Keeping order -------------------------------------------------------------------------------------
 
@@ -190,15 +192,16 @@ class Shelf:
         """Look again for files, where the process before this one may still have stored some.
 
         Returns:
-            Whether it was done: not long after the start, and not too often.
+            Whether it was done: not long after the start, and seldom enough that it costs little.
 
         """
         with self._looking:
-            now = time.monotonic()
-            if now - self._begun > OVERLAP_S or now - self._looked < _AGAIN_S:
+            begun = time.monotonic()
+            if begun - self._begun > OVERLAP_S or begun < self._next_look:
                 return False
             self._look()
-            self._looked = time.monotonic()
+            ended = time.monotonic()
+            self._next_look = ended + _REST * (ended - begun)
             return True
 
     def _look(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from controller.api import media
 from controller.api.app import Backend, build
 from controller.dispatcher import Dispatcher
-from deployments import artifacts
+from deployments import uploads
 from deployments.artifacts import Artifacts
 from deployments.errors import NotFoundError
 from tests.api.doors import Stored, asked
@@ -20,6 +20,7 @@ from tests.deployments.samples import PICTURES
 from tests.support.dispatching import ONE
 from tests.support.fakes import Called
 from tests.support.stage import Stage
+from tests.support.stored import kept
 
 PNG = PICTURES["image/png"]
 _CALL = {
@@ -56,7 +57,7 @@ class Held:
 
 
 def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    return kept(folder)
 
 
 def _alive(kind: type[object]) -> int:
@@ -93,7 +94,7 @@ async def test_an_upload_that_rests_is_given_up(tmp_path: Path, monkeypatch: pyt
     forgotten = await store.begin()
     kept = await store.begin()
     assert len(_files(tmp_path)) == 2
-    monkeypatch.setattr(artifacts, "UPLOAD_S", -1.0)
+    monkeypatch.setattr(uploads, "UPLOAD_S", -1.0)
     await store.begin()
     assert len(_files(tmp_path)) == 1
     for ticket in (forgotten, kept):

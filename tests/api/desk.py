@@ -22,6 +22,7 @@ from tests.api.doors import Stored
 from tests.support.cluster import card
 from tests.support.fakes import Called, now, selector
 from tests.support.stage import Stage
+from tests.support.stored import kept, stored
 
 URL = "http://127.0.0.1:8000"
 
@@ -74,10 +75,9 @@ class Desk:
         """What a model does."""
         self.calls.append(called)
         self.called.set()
-        files = {
-            name: self.folder / value[1:] for name, value in called.call.args.items() if value[:1] == "/"
-        }
-        self.asked.append(dict(called.call.args) | {name: path.read_bytes() for name, path in files.items()})
+        args = called.call.args
+        files = {name: stored(self.folder, value) for name, value in args.items() if value[:1] == "/"}
+        self.asked.append(dict(args) | files)
         if not self.answers:
             return None
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -91,7 +91,7 @@ class Desk:
 
     def kept(self) -> list[Path]:
         """Every file that lies on the server."""
-        return [path for path in self.folder.rglob("*") if path.is_file()]
+        return kept(self.folder)
 
 
 @asynccontextmanager

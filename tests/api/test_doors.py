@@ -22,6 +22,7 @@ from tests.support.brains import FakeResponder
 from tests.support.dispatching import ONE
 from tests.support.fakes import FakeCluster, answers, died, wrapped
 from tests.support.stage import EDGES, FAULTY, Stage
+from tests.support.stored import kept
 
 PNG = PICTURES["image/png"]
 
@@ -221,7 +222,7 @@ async def test_an_upload_of_the_wrong_form_says_how(kind: str, body: bytes, tmp_
     async with doors(Stage(), tmp_path) as http:
         answer = await http.post("/v1/files", content=body, headers={"content-type": kind})
     assert "multipart/form-data" in _error(answer, 400, "invalid_request")
-    assert not list((tmp_path / "uploads").iterdir())
+    assert not kept(tmp_path)
 
 
 async def test_two_files_at_once_are_refused(tmp_path: Path) -> None:
@@ -233,7 +234,7 @@ async def test_two_files_at_once_are_refused(tmp_path: Path) -> None:
 async def test_a_file_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
     async with doors(Stage(), tmp_path) as http:
         _error(await _upload(http, b"no picture"), 415, "unsupported_media")
-    assert not list((tmp_path / "uploads").iterdir())
+    assert not kept(tmp_path)
 
 
 async def test_an_upload_over_the_limit_of_the_door(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tests.deployments.samples import PICTURES, sound
 from tests.support.dispatching import CHAIN, ONE
 from tests.support.fakes import Called, FakeCluster, answers, busy
 from tests.support.stage import EDGES, FAULTY, Stage
+from tests.support.stored import kept, stored
 
 PNG = PICTURES["image/png"]
 DATA_URL = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
@@ -124,7 +125,7 @@ async def test_a_picture_goes_in_as_a_data_url_and_is_gone_afterwards(tmp_path: 
     assert words(result) == ["by test/see"]
     (path,) = stage.cluster.calls[0].call.sources
     assert path.startswith("/images/")
-    assert not list((tmp_path / "images").iterdir())
+    assert not kept(tmp_path)
 
 
 async def test_files_made_are_links_and_small_ones_are_shown(tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ async def test_a_whole_request_is_planned_run_and_answered(era: str, tmp_path: P
     assert [count for count, _, _ in steps] == [1, 2, 3, 4, 5, 6, 7]
     assert {total for _, total, _ in steps} == {7}
     assert steps[1][2] == "Fill mask began on test/a."
-    assert (tmp_path / picture.path[1:]).exists(), "a file of the server's own stays"
+    assert stored(tmp_path, picture.path), "a file of the server's own stays"
 
 
 # Errors ----------------------------------------------------------------------------------------------------

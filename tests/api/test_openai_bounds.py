@@ -13,6 +13,7 @@ from tests.api.openai_client import BASE, world
 from tests.api.test_openai_chores import TITLE
 from tests.deployments.samples import PICTURES
 from tests.support.stage import EDGE
+from tests.support.stored import kept
 
 JPEG = base64.b64encode(PICTURES["image/jpeg"]).decode()
 SAID: Any = [{"role": "user", "content": "do it"}]
@@ -24,7 +25,7 @@ def _pictures(count: int, words: str = "words") -> list[dict[str, Any]]:
 
 
 def _kept(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    return kept(folder)
 
 
 # Files that come along -------------------------------------------------------------------------------------

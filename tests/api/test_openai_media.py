@@ -24,6 +24,7 @@ from tests.api.openai_client import BASE, World, made, world
 from tests.deployments.samples import FILMS, PICTURES, sound, tone
 from tests.support.fakes import Called, wrapped
 from tests.support.stage import EDGE
+from tests.support.stored import kept, stored
 
 PNG = PICTURES["image/png"]
 WAV = sound("WAV", tone(2.0))
@@ -97,7 +98,7 @@ async def test_a_mask_has_the_picture_painted_anew_there(tmp_path: Path) -> None
     seen: list[np.ndarray[Any, Any]] = []
 
     def look(called: Called) -> Result | Exception:
-        data = next(tmp_path.glob(f"*/{called.call.args['mask'].rpartition('/')[2]}")).read_bytes()
+        data = stored(tmp_path, called.call.args["mask"])
         seen.append(np.asarray(PIL.Image.open(io.BytesIO(data))))
         return made(called)
 
@@ -262,7 +263,7 @@ async def test_recordings_are_written_down_in_every_form(tmp_path: Path) -> None
     ]  # fmt: skip
     first = here.asked("ear")[0]
     assert first["language"] == "en"
-    assert not list((tmp_path / "audios").iterdir()), "what was sent is not kept"
+    assert not kept(tmp_path), "what was sent is not kept"
 
 
 @pytest.mark.parametrize("kind", ["video/webm", "video/mp4"])

@@ -203,8 +203,8 @@ async def test_calls_go_by_reference_with_serves_own_responses(world: World) -> 
     app = fleet.app_name(RUNS)
     assert world.calls == [
         (app, "infer", (CALL, upstream.inner), True),
-        (fleet.ARTIFACTS, "store", (upstream.inner,), True),
-        (fleet.ARTIFACTS, "fetch", ("/images/x.png",), True),
+        (fleet.ARTIFACTS, "store", (upstream.inner, ""), True),
+        (fleet.ARTIFACTS, "fetch", ("/images/x.png", None), True),
     ]
 
 
@@ -233,13 +233,13 @@ async def test_the_store_is_asked_by_its_own_names(world: World) -> None:
         world.response = FakeResponse(value)
         assert await call == value
     assert [(method, arguments) for _, method, arguments, _ in world.calls] == [
-        ("finish", ("t", "a.png")),
-        ("stat", ("/images/x.png",)),
-        ("stat", ("/images/x.png",)),
+        ("finish", ("t", "a.png", "", None)),
+        ("stat", ("/images/x.png", None)),
+        ("stat", ("/images/x.png", None)),
         ("append", ("t", b"x")),
         ("abort", ("t",)),
         ("begin", ()),
-        ("read", ("/p", 0, 1)),
+        ("read", ("/p", 0, 1, None)),
         ("location", ()),
     ]
 

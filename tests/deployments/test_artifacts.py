@@ -15,6 +15,7 @@ from deployments.media import Audio, File, Image, Limits, Table, Video
 from deployments.result import Result
 from model_catalog.tasks import Modality
 from tests.deployments.samples import FILMS, PICTURES, SOUNDS, gradient, tone
+from tests.support.stored import kept
 
 PNG = PICTURES["image/png"]
 TABLE = Table(("a", "b"), (("1", "2"),))
@@ -33,9 +34,9 @@ async def _upload(artifacts: Artifacts, data: bytes, name: str = "") -> Any:
     return await artifacts.finish(ticket, name)
 
 
-def _files(folder: Path) -> list[str]:
-    """Every file of the store, uploads under way among them."""
-    return sorted("/".join(path.parts[-2:]) for path in folder.rglob("*") if path.is_file())
+def _ids(folder: Path) -> list[str]:
+    """The id of each file that is stored, and the names of all that belong to none."""
+    return [path.name.split(".")[1] if "." in path.name else path.name for path in kept(folder)]
 
 
 # Results -----------------------------------------------------------------------------------------------
@@ -79,13 +80,13 @@ async def test_the_media_of_a_result_become_files_and_the_rest_is_its_account(ar
 async def test_words_and_data_are_not_stored(artifacts: Artifacts, tmp_path: Path) -> None:
     account = await artifacts.store(Result(text="words", data=[1]))
     assert account.artifacts == ()
-    assert _files(tmp_path) == []
+    assert _ids(tmp_path) == []
 
 
 async def test_what_cannot_be_encoded_leaves_nothing(artifacts: Artifacts, tmp_path: Path) -> None:
     with pytest.raises(MediaError):
         await artifacts.store(Result(image=Image(np.zeros((0, 0, 3), np.uint8))))
-    assert _files(tmp_path) == []
+    assert _ids(tmp_path) == []
 
 
 async def test_ids_are_random_and_of_128_bits(artifacts: Artifacts) -> None:
@@ -132,7 +133,7 @@ async def test_an_upload_gets_an_id_and_is_the_same_to_all_who_ask(
     assert await artifacts.stat(artifact.path) == artifact
     assert await artifacts.fetch(artifact.path) == File(data, media_type)
     assert await artifacts.read(artifact.path, 0, CHUNK) == data
-    assert _files(tmp_path) == [artifact.path[1:]], "nothing is left among the uploads"
+    assert _ids(tmp_path) == [Path(artifact.path).stem], "no part of it is left"
 
 
 async def test_a_ticket_ends_with_its_upload(artifacts: Artifacts, tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ async def test_a_ticket_ends_with_its_upload(artifacts: Artifacts, tmp_path: Pat
         with pytest.raises(NotFoundError, match="start it again"):
             await again
     await artifacts.abort(ticket)
-    assert len(_files(tmp_path)) == 1
+    assert len(_ids(tmp_path)) == 1
 
 
 async def test_unknown_tickets(artifacts: Artifacts) -> None:
@@ -159,19 +160,21 @@ async def test_unknown_tickets(artifacts: Artifacts) -> None:
 async def test_an_upload_given_up_leaves_nothing(artifacts: Artifacts, tmp_path: Path) -> None:
     ticket = await artifacts.begin()
     await artifacts.append(ticket, PNG)
-    assert _files(tmp_path) == [f"uploads/{ticket}"]
+    assert _ids(tmp_path) == [ticket]
     await artifacts.abort(ticket)
-    assert _files(tmp_path) == []
+    assert _ids(tmp_path) == []
 
 
 async def test_bytes_that_come_after_an_upload_was_given_up_make_no_file(
     artifacts: Artifacts, tmp_path: Path
 ) -> None:
     ticket = await artifacts.begin()
-    (Path(await artifacts.location()) / "uploads" / ticket).unlink()  # as an abort in that moment does
+    (part,) = kept(tmp_path)
+    assert part.name == ticket
+    part.unlink()  # as an abort in that moment does
     with pytest.raises(NotFoundError):
         await artifacts.append(ticket, PNG)
-    assert _files(tmp_path) == []
+    assert _ids(tmp_path) == []
 
 
 async def test_an_upload_over_its_limit_is_removed_at_once(tmp_path: Path) -> None:
@@ -180,7 +183,7 @@ async def test_an_upload_over_its_limit_is_removed_at_once(tmp_path: Path) -> No
     await artifacts.append(ticket, bytes(3 << 20))
     with pytest.raises(TooLargeError, match="over 3 MiB"):
         await artifacts.append(ticket, b"x")
-    assert _files(tmp_path) == []
+    assert _ids(tmp_path) == []
     with pytest.raises(NotFoundError):
         await artifacts.append(ticket, b"x")
     with pytest.raises(NotFoundError):
@@ -210,7 +213,7 @@ async def test_what_is_refused_leaves_nothing(
     with pytest.raises(error) as caught:
         await _upload(artifacts, data, name)
     assert type(caught.value) is error
-    assert _files(tmp_path) == []
+    assert _ids(tmp_path) == []
 
 
 async def test_a_name_is_shown_short_and_harmless(artifacts: Artifacts) -> None:
@@ -292,21 +295,28 @@ async def test_a_file_is_read_in_pieces(artifacts: Artifacts) -> None:
 async def test_a_restart_finds_the_files_again(artifacts: Artifacts, tmp_path: Path) -> None:
     path = (await _upload(artifacts, PNG)).path
     await artifacts.append(await artifacts.begin(), PNG)
-    assert len(_files(tmp_path)) == 2
-    again = Artifacts(await artifacts.location())
-    assert (await again.fetch(path)).data == PNG
-    assert _files(tmp_path) == [path[1:]], "what was never finished is gone"
+    assert len(_ids(tmp_path)) == 2
+    beside = Artifacts(await artifacts.location())
+    assert (await beside.fetch(path)).data == PNG
+    assert len(_ids(tmp_path)) == 2, "another process that still lives finishes what it has begun"
+    _left_behind(tmp_path)
+    Artifacts(await artifacts.location())
+    assert len(_ids(tmp_path)) == 2, "what a process left that ended in the middle is gone"
+
+
+def _left_behind(folder: Path) -> None:
+    """Make what a process leaves that is killed in an upload."""
+    left = folder / "deep" / "store" / "uploads" / "1234"
+    left.mkdir()
+    (left / "part").write_bytes(PNG)
 
 
 async def test_only_this_user_can_read_the_folders(artifacts: Artifacts, tmp_path: Path) -> None:
     root = tmp_path / "deep" / "store"
     assert await artifacts.location() == str(root)
-    folders = [root, *_folders(root)]
-    assert {path.name for path in folders[1:]} == {"images", "audios", "videos", "files", "uploads"}
-    assert [modes.S_IMODE(path.stat().st_mode) for path in folders] == [0o700] * 6
-    ticket = await artifacts.begin()
-    assert modes.S_IMODE((root / "uploads" / ticket).stat().st_mode) == 0o600
-
-
-def _folders(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.is_dir()]
+    await _upload(artifacts, PNG)
+    await artifacts.begin()
+    paths = [root, *root.rglob("*")]
+    assert {path.name for path in root.iterdir()} == {"blobs", "uploads"}
+    assert {modes.S_IMODE(path.stat().st_mode) for path in paths if path.is_dir()} == {0o700}
+    assert {modes.S_IMODE(path.stat().st_mode) for path in paths if path.is_file()} == {0o600}

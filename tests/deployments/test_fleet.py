@@ -14,6 +14,7 @@ from deployments.artifacts import Artifacts
 from deployments.errors import ExpertError, FleetError
 from deployments.expert import Expert
 from deployments.media import Limits
+from deployments.storage import Keeping
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
 from tests.support.cluster import card
@@ -118,9 +119,10 @@ def test_a_single_input_at_a_time_still_lets_the_next_be_decoded() -> None:
 
 
 def test_the_artifacts_lie_where_they_are_put() -> None:
-    deployment = _options(fleet.artifacts_app("/data", LIMITS, {"head": 0.1}))
+    keeping = Keeping("s3://bucket/folder", 60.0, 1 << 30)
+    deployment = _options(fleet.artifacts_app("/data", LIMITS, {"head": 0.1}, keeping))
     assert deployment.func_or_class.__name__ == Artifacts.__name__
-    assert deployment.init_args == ("/data", LIMITS)
+    assert deployment.init_args == ("/data", LIMITS, keeping)
     assert deployment.ray_actor_options["num_cpus"] == 0
     assert deployment.ray_actor_options["resources"] == {"head": 0.1}
     assert not _options(fleet.artifacts_app("/data")).ray_actor_options["resources"]
