@@ -216,7 +216,7 @@ class Kept:
             self.state = State.CANCELLED
         else:
             self.state = _ENDS[self._last]
-        self.ended, self._worker = time.time(), None
+        self.ended, self._worker = self.steps[-1].event.time, None
         ended(self)
         self._tell()
 
@@ -300,6 +300,10 @@ class Runs:
         who = caller()
         seen = (run for run in reversed(self._kept.values()) if who.sees(run.owner))
         return list(islice(seen, limit))
+
+    def part_of(self, conversation: str) -> list[Kept]:
+        """The runs of a conversation, whoever they are of."""
+        return [run for run in self._kept.values() if run.conversation == conversation]
 
     def forget(self, run: Kept) -> None:
         """Keep a run that has ended no longer, where it is still kept."""

@@ -160,6 +160,9 @@ async def delete(request: Request, conversation: str) -> ConversationDeleted:
     """Forget a conversation with its messages, its runs and the files that they made."""
     await past.talk(request, conversation)
     known = past.history(backend(request))
+    for run in past.runs(request).part_of(conversation):
+        await run.cancel()
+        past.runs(request).forget(run)
     await past.remove_files(request, await known.made_in(conversation))
     await known.forget_conversation(conversation)
     return ConversationDeleted(id=conversation)

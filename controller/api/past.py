@@ -1,7 +1,7 @@
 """Runs and conversations that are kept, as their owners may see them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fastapi import Request
 
@@ -12,7 +12,7 @@ from controller.failure import root, status
 from controller.history import History
 from controller.identity import Scope, caller
 from controller.outcome import Failure
-from controller.registry import Kept, Key, State, Step, mismatch
+from controller.registry import Kept, Key, Runs, State, Step, mismatch
 from deployments.errors import HistoryError, NotFoundError
 from deployments.history.records import Entry, Talk
 
@@ -24,6 +24,11 @@ INTERRUPTED = Failure(
     message="The server went down while this ran; POST /v1/runs/ID/repeat runs the same request again.",
 )
 """Why a run has no end that outlived its server."""
+
+
+def runs(request: Request) -> Runs:
+    """The runs of this process."""
+    return cast("Runs", request.app.state.runs)
 
 
 def history(here: "Backend") -> History:

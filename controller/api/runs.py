@@ -7,7 +7,7 @@ began, is told from the history.
 
 import logging
 from dataclasses import replace
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,13 +19,13 @@ from controller.api.conversations import context
 from controller.api.media import attended
 from controller.api.openai.parts import MOST_FILES
 from controller.api.openai.schema import ERRORS
+from controller.api.past import runs
 from controller.api.shown import RunAccount, RunForgotten, RunList, RunView, Stream, account, summary, view
 from controller.controller import Controller, fresh_id
 from controller.errors import AttachmentError, RequestError, UnknownRunError
 from controller.failure import failure, root
-from controller.outcome import Artifact
 from controller.recorder import SHOWN, begun
-from controller.registry import Kept, Key, Runs
+from controller.registry import Kept, Key
 from controller.request import MAX_MESSAGES, Attachment, Message
 from controller.request import Request as Conversation
 from deployments.errors import NotFoundError
@@ -80,11 +80,6 @@ class RepeatRequest(BaseModel):
 
     stream: bool = False
     background: bool | None = None
-
-
-def runs(request: Request) -> Runs:
-    """The runs of this process."""
-    return cast("Runs", request.app.state.runs)
 
 
 @router.post("", response_model=RunAccount, responses=_ANSWERS, openapi_extra=declared(RunRequest))

@@ -20,7 +20,7 @@ from deployments.history.base import Base, clean
 from deployments.history.engine import opened as connections
 from deployments.history.engine import upgrade
 from deployments.history.history import History
-from deployments.history.records import Ended, Made, Step, Talk, Tasked, Turn
+from deployments.history.records import Ended, Made, Record, Step, Talk, Tasked, Turn
 from tests.support.histories import BEGAN, ago, begun, opened, rows, told
 
 NOTHING = {"conversations": 0, "runs": 0, "messages": 0, "events": 0, "tasks": 0, "artifacts": 0}
@@ -141,7 +141,11 @@ async def test_forgetting_leaves_nothing_and_late_records_are_ignored(database: 
         assert await history.forget("run-1")
         assert rows(history) == NOTHING
         assert not await history.forget("run-1")
-        late = [Step("run-1", 9, "x", "{}"), Tasked("run-1", 1, "x"), Made("run-1", "/x", 0, "x", 1)]
+        late: list[Record] = [
+            Step("run-1", 9, "x", "{}"),
+            Tasked("run-1", 1, "x"),
+            Made("run-1", "/x", 0, "x", 1),
+        ]
         assert await history.write([*late, Ended("run-1", "done", BEGAN)]) == frozenset()
         assert rows(history) == NOTHING
 
