@@ -15,12 +15,14 @@ _EXTENSIONS = {
 }
 _MODALITIES = {ending: modality for modality, endings in _EXTENSIONS.items() for ending in endings.split()}
 
-_WORDS = re.compile(r"[^\s'\"“”‘’„«»`<>()\[\]{}|]+")
+_LETTER = r"[^\s'\"“”‘’„«»`<>()\[\]{}|]"
+_WORDS = re.compile(rf"https?://(?:{_LETTER}|\({_LETTER}{{0,200}}\))+|{_LETTER}+", re.IGNORECASE)
 _PARTS = re.compile(r"[^,;]+")
 _QUOTES = {"'": "'", '"': '"', "“": "”", "‘": "’", "„": "“”", "«": "»", "`": "`"}
 _OPENERS = re.compile(f"[{''.join(_QUOTES)}]")
 _CLOSERS = {opener: re.compile(rf"[{marks}](?!\w)") for opener, marks in _QUOTES.items()}
 _PUNCTUATION = ",;:!?*"
+_PAGE = re.compile(r"^[^?#]*\.(?:html?|xhtml|php|aspx?|jsp)(?:[?#]|$)", re.IGNORECASE)
 _LONGEST_NAME = 2048
 _MOST_NAME_WORDS = 6
 _HINT_LENGTH = 60
@@ -54,7 +56,7 @@ def find_mentions(text: str, hint: Hint = lambda _: None) -> list[Mention]:
 
     Args:
         text: the request.
-        hint: asked about a URL whose ending tells nothing; such a URL counts only with an answer.
+        hint: asked about a URL whose ending tells nothing; without an answer it is taken for a page.
 
     """
     quotes = list(_quotes(text))
@@ -112,7 +114,8 @@ def _files(text: str, start: int, end: int, hint: Hint) -> Iterator[Mention]:
             name = part.lstrip(_PUNCTUATION).rstrip(_PUNCTUATION + ".")
             modality = modality_of(name)
             if modality is None and _is_url(name):
-                modality = hint(text[max(start, word.start() - _HINT_LENGTH) : word.start()])
+                before = text[max(start, word.start() - _HINT_LENGTH) : word.start()]
+                modality = (None if _PAGE.search(name) else hint(before)) or Modality.TEXT
             if modality is not None:
                 first = word.start() + offset + part.index(name)
                 yield Mention(name, modality, first, first + len(name), file=True)
