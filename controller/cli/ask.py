@@ -1,7 +1,7 @@
 """``ask`` and ``chat``: requests from the terminal, with live progress."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,18 @@ def run(
         ControllerError: the request was refused, or the server is gone.
 
     """
+    return followed(client, client.run(messages, attachments), out, show)
+
+
+def followed(client: Client, events: Iterable[Event], out: Path, show: Callable[[Event], None]) -> Told:
+    """Show the events of a run, and save the files it made.
+
+    Raises:
+        ControllerError: the request was refused, or the server is gone.
+
+    """
     told = Told()
-    for event in client.run(messages, attachments):
+    for event in events:
         match event:
             case PlanDone():
                 told.plan = event

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 from pydantic import ValidationError
@@ -54,8 +55,15 @@ class Client:
             "attachments": list(attachments),
             "stream": True,
         }
+        yield from self._followed("/v1/runs", body)
+
+    def repeat(self, run: str) -> Iterator[Event]:
+        """Run the request of an earlier run again and give its events as they come."""
+        yield from self._followed(f"/v1/runs/{_part(run)}/repeat", {"stream": True, "background": False})
+
+    def _followed(self, path: str, body: dict[str, Any]) -> Iterator[Event]:
         try:
-            with self._http.stream("POST", "/v1/runs", json=body) as answer:
+            with self._http.stream("POST", path, json=body) as answer:
                 if answer.is_error:
                     answer.read()
                     raise _refused(answer)
@@ -84,6 +92,28 @@ class Client:
             raise ControllerError(f"{target} cannot be written: {error.strerror}.") from None
         return target.resolve()
 
+    def history(self, limit: int) -> list[dict[str, Any]]:
+        """The runs that began last, the latest first."""
+        found: list[dict[str, Any]] = []
+        while len(found) < limit:
+            after = {"after": found[-1]["id"]} if found else {}
+            page = self._request(
+                "GET", "/v1/runs", params={"limit": str(min(100, limit - len(found))), **after}
+            )
+            found += self._field(page, "data")
+            if not self._field(page, "has_more"):
+                break
+        return found
+
+    def kept(self, run: str) -> dict[str, Any]:
+        """A run so far."""
+        told: dict[str, Any] = self._json(self._request("GET", f"/v1/runs/{_part(run)}"))
+        return told
+
+    def forget(self, run: str) -> None:
+        """Have the server forget a run and the files that it made."""
+        self._request("DELETE", f"/v1/runs/{_part(run)}", params={"forget": "true"})
+
     def experts(self) -> list[dict[str, Any]]:
         """What runs."""
         found: list[dict[str, Any]] = self._field(self._request("GET", "/v1/experts"), "data")
@@ -95,11 +125,7 @@ class Client:
 
     def act(self, model: str, action: str) -> dict[str, Any]:
         """Have an expert of the fleet woken, put to sleep, pinned or unpinned; its row afterwards."""
-        answer = self._request("POST", f"/v1/experts/{model}/{action}")
-        try:
-            row: dict[str, Any] = answer.json()
-        except ValueError:
-            raise self._foreign() from None
+        row: dict[str, Any] = self._json(self._request("POST", f"/v1/experts/{model}/{action}"))
         return row
 
     def remove(self, model: str) -> bool:
@@ -127,6 +153,12 @@ class Client:
         except httpx2.HTTPError as error:
             raise self._lost(error) from None
 
+    def _json(self, answer: httpx2.Response) -> Any:
+        try:
+            return answer.json()
+        except ValueError:
+            raise self._foreign() from None
+
     def _field(self, answer: httpx2.Response, name: str) -> Any:
         try:
             return answer.json()[name]
@@ -146,6 +178,11 @@ class Client:
 
     def _lost(self, error: httpx2.HTTPError) -> ControllerError:
         return ControllerError(f"The server at {self._url} does not answer ({type(error).__name__}).")
+
+
+def _part(name: str) -> str:
+    """A person's word as one part of a path."""
+    return quote(name, safe="")
 
 
 def _key() -> dict[str, str]:

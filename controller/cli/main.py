@@ -20,6 +20,7 @@ from rich.console import Console
 from controller.cli.catalog import app as catalog_commands
 from controller.cli.doctor import doctor
 from controller.cli.fleet import pin, ps, stop, unpin, wake
+from controller.cli.history import app as history_commands
 from controller.cli.keys import app as key_commands
 from controller.cli.models import list_models, profiles, rm
 from controller.cli.pull import pull
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(catalog_commands)
 app.add_typer(key_commands)
+app.add_typer(history_commands)
 
 Config = Annotated[Path | None, typer.Option("--config", help="A settings file (TOML).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -90,11 +92,12 @@ def up(
     """Serve until Ctrl-C."""
     from controller.app import catalog
     from controller.profile import absent
-    from controller.server import announced, running, serving
+    from controller.server import announced, check, running, serving
 
     settings = load(config, host=host, port=port)
     if (found := running()) is not None:
         raise ControllerError(f"A server runs already at {found.url}; stop it with hugginggpt down.")
+    check(settings)
     console = _console()
     if not as_json:
         console.print("[dim]Starting Ray and the experts …[/]")

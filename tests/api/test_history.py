@@ -18,6 +18,7 @@ from controller.recorder import Recorder
 from controller.writer import PATIENCE_S
 from deployments.errors import NotFoundError
 from deployments.history.history import History
+from deployments.history.records import Made
 from model_catalog.tasks import Modality
 from tests.api.doors import asked
 from tests.support import histories
@@ -257,7 +258,7 @@ async def test_a_run_is_forgotten_with_its_files(database: SecretStr) -> None:
     async with server(database, Reply("hi")) as here:
         place = (await here.http.post("/v1/runs", json=asked())).headers["location"]
         run = place.rpartition("/")[2]
-        await here.history.write([histories.Made(run, PICTURE.path, 0, "image/png", 4)])
+        await here.history.write([Made(run, PICTURE.path, 0, "image/png", 4)])
         answer = await here.http.delete(place, params={"forget": "true"})
         assert answer.json() == {"id": run, "object": "run.deleted", "deleted": True}
         assert here.files.removed == [PICTURE.path]
