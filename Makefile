@@ -57,6 +57,7 @@ bench: $(READY) ## Measure against a bare Ray Serve chain, other schedules, and 
 	$(BIN)/python -m benchmarks.batching
 	$(BIN)/python -m benchmarks.waking
 	$(BIN)/python -m benchmarks.residency
+	$(BIN)/python -m benchmarks.overload
 
 .PHONY: wheel
 wheel: $(READY) ## Build the wheel that a cluster's nodes install.

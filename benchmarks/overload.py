@@ -53,6 +53,9 @@ REFUSAL_S = 0.2
 MEMORY = 0.05
 """How much more memory the product may hold at the end of the overload than in its first half."""
 
+EVERY_S = 2.0
+"""How often it is looked what memory they hold."""
+
 QUIET_S = 10.0
 """How long what is under way may go on when nobody asks any more."""
 
@@ -84,7 +87,7 @@ def cards(places: int) -> list[ModelCard]:
 
 
 class Watch:
-    """The memory of the product's processes, every half second."""
+    """The memory of the product's processes, now and then: to read it takes time itself."""
 
     def __init__(self) -> None:
         self.found: list[tuple[float, int]] = []
@@ -93,7 +96,7 @@ class Watch:
         self._thread.start()
 
     def _look(self) -> None:
-        while not self._stop.wait(0.5):
+        while not self._stop.wait(EVERY_S):
             self.found.append((time.time(), memory()))
 
     def close(self) -> None:
@@ -203,7 +206,7 @@ def main() -> None:
     """Run the benchmark and print a table, then one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=60.0, help="of each load")
-    parser.add_argument("--places", type=int, default=4, help="calls that an expert takes together")
+    parser.add_argument("--places", type=int, default=2, help="calls that an expert takes together")
     parser.add_argument("--load", type=float, default=2.0, help="what is asked for, in what can be done")
     options = parser.parse_args()
     port = any_port("127.0.0.1")
