@@ -63,7 +63,7 @@ def serving(settings: Settings, *, dashboard: bool = True) -> Iterator[Server]:
         HuggingGPTError: an application cannot be deployed.
 
     """
-    _check(settings, dashboard)
+    check(settings, dashboard)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_SERVE_LOG_TO_STDERR", "0")
     import ray
@@ -95,7 +95,7 @@ def serving(settings: Settings, *, dashboard: bool = True) -> Iterator[Server]:
         os.environ.update(keys)
 
 
-def _check(settings: Settings, dashboard: bool) -> None:
+def check(settings: Settings, dashboard: bool = True) -> None:
     """Refuse what cannot work before anything is started.
 
     Raises:

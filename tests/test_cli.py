@@ -64,7 +64,9 @@ def test_plan_of_many_lines(tmp_path: Path) -> None:
         (["ask", "Read this", "--file", "absent.png"], "no file"),
         (["ps"], "hugginggpt up"),
         (["ps", "--url", "http://127.0.0.1:9"], "does not answer"),
-        (["up", "--host", "0.0.0.0"], "127.0.0.1"),
+        (["up", "--host", "0.0.0.0"], "hugginggpt keys create"),
+        (["up", "--host", "0.0.0.0:80"], "setting 'host'"),
+        (["keys", "revoke", "nobody"], "There is no key 'nobody'"),
         (["up", "--config", "absent.toml"], "absent.toml"),
     ],
 )
