@@ -95,7 +95,7 @@ def test_make_targets_exist() -> None:
         assert re.search(rf"make {command.split()[1]}\b", shown), command
 
 
-_GROUPS = ("catalog", "keys")
+_GROUPS = ("catalog", "history", "keys")
 """Commands that have commands of their own."""
 
 
