@@ -1,4 +1,4 @@
-"""The gate alone and before the doors: how many requests are under way, deadlines, and every door's refusal."""
+"""The gate alone and before the doors: requests under way, deadlines, and every door's refusal."""
 
 import asyncio
 from contextlib import ExitStack
