@@ -92,7 +92,8 @@ async def world(
     store = Artifacts(str(folder))
     cluster = Stored(script, keep=lambda result: _kept(store, result), store_of_files=store)
     stage = Stage(steps, cluster=cluster, **more)
-    stage.controller.selector = selector(cards)
+    known = selector(cards)
+    stage.controller.selector.catalog, stage.controller.selector.fleet = known.catalog, known.fleet
     app = build(Backend(stage.controller, store))
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url=BASE) as http:

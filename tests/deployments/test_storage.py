@@ -308,6 +308,7 @@ async def test_no_two_stores_at_once_take_the_last_room(tmp_path: Path) -> None:
 # Crashes -----------------------------------------------------------------------------------------------
 
 
+@SIMPLE
 async def test_bytes_whose_record_was_never_written_are_swept(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -512,7 +513,7 @@ def test_a_storage_that_cannot_be_used_says_why(service: Any) -> None:
     with pytest.raises(FleetError, match="adlfs"):
         vet("abfs://box@account.dfs.core.windows.net/x")
     vet("/just/a/folder")
-    with pytest.raises(StorageError, match="no 'absent' to store files in .*; create it first"):
+    with pytest.raises(StorageError, match=r"no 'absent' to store files in .*; create it first"):
         storage("s3://absent/x")
 
 
