@@ -10,13 +10,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from controller import reference
 from controller.arguments import Faulty, bind, read_values
 from controller.errors import TooManyTasksError
-from controller.outcome import Link
 from model_catalog.tasks import MEDIA, TASKS, Modality, TaskType
+
+if TYPE_CHECKING:  # planning alone needs nothing of results
+    from controller.outcome import Link
 
 NO_DEPENDENCY = -1
 """What JARVIS writes in ``dep`` of a task that depends on nothing."""
@@ -58,7 +60,7 @@ class Task:
     model: str | None = None
     reason: str | None = None
     alone: bool = False
-    links: tuple[Link, ...] = ()
+    links: "tuple[Link, ...]" = ()
 
     @property
     def type(self) -> TaskType:

@@ -79,7 +79,7 @@ def test_a_url_that_tells_nothing_takes_its_kind_from_the_words_before_it() -> N
     assert [m.modality for m in read("transcribe this recording https://example.com/1").mentions] == [
         Modality.AUDIO
     ]
-    assert read("open https://example.com/1").mentions == ()
+    assert [m.modality for m in read("open https://example.com/1").mentions] == [Modality.TEXT]
 
 
 def _sentences(text: str) -> list[str]:

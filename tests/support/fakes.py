@@ -325,8 +325,7 @@ class FakeCluster(FakeExperts):
         if isinstance(found, Exception):
             raise wrapped(found)
         self.files[path] = found
-        artifact = Artifact(path=path, modality=found, media_type="x/y", size=1)
-        return Read(artifact=artifact, url=f"{url}#end", title="A title", cut=False)
+        return Read(artifact=await FakeCluster.stat(self, path), url=f"{url}#end", title="A title")
 
     def told(self, changed: Sequence[Standing], gone: Sequence[str]) -> Fleet:
         """See ``controller.handles.Cluster``."""
