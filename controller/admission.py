@@ -12,10 +12,11 @@ Nothing here knows of Ray; the clock is given.
 
 import math
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TypeVar
 
 from controller.errors import OverloadedError
@@ -44,7 +45,9 @@ UNKNOWN = 32
 MOST_RUNS = 256
 """The most errands under way in one process."""
 
-_WEIGHT = 0.2  # of the latest call, in what a call takes
+_WEIGHT = 0.2  # of the latest call, in how long an expert works on one
+_LATEST = 9  # calls whose strain counts
+_SHORT_S = 1e-4  # no clock is better than that
 _SOON_S = 1.0  # when to try again where nothing better is known
 
 
@@ -103,8 +106,9 @@ class Line:
     Attributes:
         capacity: what it is able to do now.
         service_s: how long it works on a call, or on those that it takes together; None before the first.
-        turn_s: how long a call takes for each time that all places before it were filled: what it works,
-            and whatever else keeps it, such as calls that do not go together or come from other processes.
+        strains: of the latest calls, how much longer they were there than it worked on them, for each time
+            that all places before them were filled: calls that do not go together, or come from other
+            processes, make it more than one.
         owners: the calls of each caller.
         parties: the calls of each errand.
         at_work: the calls whose inputs are there.
@@ -113,7 +117,7 @@ class Line:
 
     capacity: Capacity = field(default_factory=Capacity)
     service_s: float | None = None
-    turn_s: float | None = None
+    strains: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST))
     owners: Counter[str] = field(default_factory=Counter)
     parties: Counter[str] = field(default_factory=Counter)
     at_work: int = 0
@@ -124,6 +128,16 @@ class Line:
         return self.owners.total()
 
     @property
+    def turn_s(self) -> float | None:
+        """How long a call takes for each time that all places before it are filled; None before the first.
+
+        One call that waited for a replica to be started anew, or a few, change nothing.
+        """
+        if self.service_s is None:
+            return None
+        return self.service_s * (median(self.strains) if self.strains else 1.0)
+
+    @property
     def limit_s(self) -> float:
         """How long a call may wait."""
         return max(LEAST_S, TURNS * (self.service_s or 0.0), self.capacity.wake_s)
@@ -131,9 +145,10 @@ class Line:
     def wait_s(self, party: str) -> float:
         """How long a new call of an errand would wait for the calls of others."""
         others, places = self.calls - self.parties[party], self.capacity.places
-        if self.turn_s is None:
+        turn = self.turn_s
+        if turn is None:
             return others * self.limit_s / max(UNKNOWN, 2 * places)
-        return others * self.turn_s / places
+        return others * turn / places
 
     def allowed_s(self, owner: str, party: str) -> float:
         """How long a new call of a caller may wait, beside those that the caller has waiting."""
@@ -164,10 +179,11 @@ class Line:
             cold: whether it may have waited for its expert to wake.
 
         """
-        service = sojourn_s / turns if service_s is None else max(0.0, service_s)
-        turn = service if cold else max(sojourn_s, service) / turns
-        self.service_s = _mean(self.service_s, service)
-        self.turn_s = _mean(self.turn_s, turn)
+        service = max(_SHORT_S, sojourn_s / turns if service_s is None else service_s)
+        known = self.service_s
+        self.service_s = service if known is None else known + _WEIGHT * (service - known)
+        if not cold:
+            self.strains.append(max(sojourn_s, service) / turns / service)
 
 
 @dataclass(slots=True)
@@ -378,7 +394,3 @@ def _less(counter: Counter[_K], key: _K) -> None:
     counter[key] -= 1
     if counter[key] <= 0:
         del counter[key]
-
-
-def _mean(known: float | None, latest: float) -> float:
-    return latest if known is None else known + _WEIGHT * (latest - known)

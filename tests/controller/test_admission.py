@@ -1,8 +1,7 @@
 """Admission: how long a call would wait, who is refused, and how room is shared; the clock is the test's."""
 
 import random
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -33,10 +32,8 @@ class World:
     def capacity(self, model: str) -> Capacity:
         return Capacity(self.places.get(model, 1), self.cold.get(model, 0.0))
 
-    @contextmanager
-    def run(self, owner: str = "", party: str = "") -> Iterator[Ticket]:
-        with self.books.run(owner, party or f"run-{next(self._names)}") as ticket:
-            yield ticket
+    def run(self, owner: str = "", party: str = "") -> AbstractContextManager[Ticket]:
+        return self.books.run(owner, party or f"run-{next(self._names)}")
 
     def learn(self, model: str, seconds: float) -> None:
         """Let an expert answer a call that is alone, in so many seconds."""
@@ -75,9 +72,9 @@ def filled(stack: ExitStack, world: World, *wanted: Wanted, owner: str = "") -> 
 
 def test_an_idle_expert_takes_a_whole_plan() -> None:
     world = World()
-    for seconds in (None, 10.0):
-        if seconds is not None:
-            world.learn("a", seconds)
+    for known in (False, True):
+        if known:
+            world.learn("a", 10.0)
         with world.run() as ticket:
             assert ticket.admit(calls("a", 12), 170.0) == dict.fromkeys(range(12), "a")
             assert world.books.owed() == 12
@@ -159,7 +156,7 @@ def test_a_call_that_would_come_after_its_runs_deadline_is_refused() -> None:
 
 
 def served(world: World, model: str, count: int, seconds: float, together: int = 1) -> None:
-    """Let an expert answer calls that all came at once, so many together, however many places it has."""
+    """Let an expert answer calls that all came at once, so many together."""
     with world.run() as ticket:
         ticket.admit(calls(model, count), FAR)
         for number in range(count):
@@ -192,8 +189,21 @@ def test_calls_that_do_not_go_together_take_as_long_as_they_do() -> None:
     assert alone.books.line("a").service_s == pytest.approx(0.2)
     with ExitStack() as stack:
         assert filled(stack, together, *calls("a")) == 17
-    with ExitStack() as stack:
         assert 4 <= filled(stack, alone, *calls("a")) <= 6
+
+
+def test_calls_that_waited_for_a_replica_to_start_anew_change_nothing() -> None:
+    world = World()
+    served(world, "a", 9, 0.2)
+    with world.run() as ticket:
+        ticket.admit(calls("a", 4), FAR)
+        for number in range(4):
+            ticket.began(number)
+        world.now += 20.0
+        for number in range(4):
+            world.now += 0.2
+            ticket.done(number, world.now - 0.2, world.now)
+    assert world.books.line("a").turn_s == pytest.approx(0.2)
 
 
 def test_waking_is_no_service() -> None:
@@ -222,14 +232,6 @@ def test_for_an_expert_that_wakes_as_many_may_wait_as_its_waking_takes() -> None
         del world.cold["a"]
         with pytest.raises(OverloadedError):
             begin(stack, world, *calls("a"))
-
-
-def test_an_expert_that_was_slow_for_a_while_is_asked_again() -> None:
-    world = World()
-    world.learn("a", 100.0)
-    for _ in range(30):
-        world.learn("a", 0.1)  # an idle one takes a call, whatever is known of it
-    assert world.books.line("a").turn_s == pytest.approx(0.1, rel=2.0)
 
 
 def test_calls_of_which_no_time_is_told_are_timed_here() -> None:
