@@ -30,6 +30,9 @@ ANEW_S = 1.0
 ANSWER_S = 10.0
 """How long an answer may take; a history that starts anew is back by then."""
 
+PAUSES_S = (0.2, 0.4)
+"""After how long it is asked again where that failed: a replica that died is being replaced."""
+
 
 class Keeper(Protocol):
     """Who keeps the keys."""
@@ -107,13 +110,19 @@ class Keyring:
         return self._asking
 
     async def _learn(self) -> None:
-        asked = self._clock()
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                self._ring = await self._keeper.ring()
-            self._at = asked
-        except Exception as error:
-            logger.warning("the API keys could not be looked up: %s", failure(error).message)
+        for wait in (*PAUSES_S, None):
+            asked = self._clock()
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    self._ring = await self._keeper.ring()
+            except Exception as error:
+                logger.warning("the API keys could not be looked up: %s", failure(error).message)
+                if wait is None or isinstance(error, TimeoutError):
+                    return
+                await asyncio.sleep(wait)
+            else:
+                self._at = asked
+                return
 
     async def _asked(self) -> Ring:
         asked = self._clock()

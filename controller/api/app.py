@@ -135,6 +135,15 @@ def _demand_keys(app: FastAPI, backend: Backend) -> None:
     if backend.keys is None:
         raise SettingsError("A server with keys needs the deployment that keeps them.")
     app.add_middleware(Auth, keyring=Keyring(backend.keys), limits=Limits(app.state.runs.unattended))
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        """The description of the API, which says that it takes a key."""
+        told = plain()
+        told["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        return {**told, "security": [{"key": []}]}
+
+    app.openapi = described  # type: ignore[method-assign]
 
 
 async def _known(request: Request, error: Exception) -> Response:

@@ -22,6 +22,11 @@ from controller.limits import Limits
 from deployments.history.ring import Key
 from model_catalog.errors import HuggingGPTError
 
+_NONE = (
+    "This server needs an API key: send it as Authorization: Bearer KEY (HUGGINGGPT_API_KEY for the command "
+    "line). Who runs the server makes one with hugginggpt keys create."
+)
+_ENDED = "This address of a file has ended, or its signature is not good; ask for the file anew."
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 _READER = Caller("-", frozenset({Use.ADMIN}))
 """Who opens a signed address: it may be anybody's file, and is no other than the one that was signed."""
@@ -75,13 +80,16 @@ class Auth:
         if free(method, path):
             return NOBODY
         token = _token(Headers(scope=scope))
-        signer = await self._keyring.signer() if token or scope["query_string"] else None
-        scope.setdefault("state", {})["signer"] = signer
+        query = scope["query_string"].decode("latin-1")
+        signed = method in ("GET", "HEAD") and "signature=" in query
+        if token is None and not signed:
+            raise UnknownKeyError(_NONE)
+        signer = await self._keyring.signer()
+        if signed and signer.good(path, query):
+            return _READER
         if token is None:
-            query = scope["query_string"].decode("latin-1")
-            if signer is not None and method in ("GET", "HEAD") and signer.good(path, query):
-                return _READER
-            raise UnknownKeyError(_missing(query))
+            raise UnknownKeyError(_ENDED)
+        scope.setdefault("state", {})["signer"] = signer
         key = await self._keyring.key(token)
         if key is None:
             raise UnknownKeyError("This API key is not known here, was revoked or has ended.")
@@ -101,15 +109,6 @@ def _token(headers: Headers) -> str | None:
 
 def _caller(key: Key) -> Caller:
     return Caller(key.id, frozenset(use for use in Use if use.value in key.scopes))
-
-
-def _missing(query: str) -> str:
-    if "signature=" in query:
-        return "This address of a file has ended, or its signature is not good; ask for the file anew."
-    return (
-        "This server needs an API key: send it as Authorization: Bearer KEY (HUGGINGGPT_API_KEY for the "
-        "command line). Who runs the server makes one with hugginggpt keys create."
-    )
 
 
 async def _refuse(error: HuggingGPTError, path: str, send: Send) -> None:

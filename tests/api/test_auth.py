@@ -108,6 +108,16 @@ async def test_a_route_that_nobody_thought_of_is_closed_to_all_but_admins(tmp_pa
         assert (await here.client(admin).get("/v2/new")).json() == "new"
 
 
+async def test_the_description_says_that_keys_are_taken(tmp_path: Path) -> None:
+    async with keyed(tmp_path) as here:
+        told = (await here.client(here.keeper.make("files")[1]).get("/openapi.json")).json()
+    assert told["security"] == [{"key": []}]
+    assert told["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+    assert "/v1/runs" in told["paths"]
+    store: Any = None
+    assert "security" not in build(Backend(Stage().controller, store)).openapi()
+
+
 async def test_strangers_learn_that_the_server_is_well_and_no_more(tmp_path: Path) -> None:
     async with keyed(tmp_path, **EXPOSED) as here:
         assert (await here.http.get("/healthz")).json() == {"status": "ok", "service": "hugginggpt"}

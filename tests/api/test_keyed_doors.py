@@ -45,6 +45,9 @@ async def _opens(here: Keyed, url: str) -> bytes:
     assert answer.status_code == 200, answer.text
     assert (await here.http.head(url)).status_code == 200
     assert (await here.http.get(url, headers={"range": "bytes=0-3"})).content == answer.content[:4]
+    _, other = here.keeper.make("run")
+    assert (await here.client(other).get(url)).status_code == 200, "a key beside it closes nothing"
+    assert (await here.client(other).get(url.partition("?")[0])).status_code in (401, 403)
     assert (await here.http.get(url.partition("?")[0])).status_code == 401
     for method in ("POST", "DELETE", "PUT"):
         assert (await here.http.request(method, url)).status_code == 401

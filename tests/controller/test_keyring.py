@@ -30,13 +30,14 @@ class Keeper:
         self.asked = 0
         self.error: Exception | None = None
         self.gate: asyncio.Event | None = None
+        self.fails = 0
 
     async def ring(self) -> Ring:
         self.asked += 1
         if self.gate is not None:
             await self.gate.wait()
-        if self.error is not None:
-            raise self.error
+        if self.error is not None or self.asked <= self.fails:
+            raise self.error or HistoryError("its replica died")
         return Ring(dict(self.keys), b"s" * 32)
 
     def add(self, expires: float | None = None) -> str:
@@ -148,6 +149,15 @@ async def test_nobody_passes_while_nobody_tells() -> None:
         await ring.key(token)
     with pytest.raises(KeysError):
         await ring.signer()
+
+
+@virtual
+async def test_one_failure_is_gone_over() -> None:
+    ring, keeper, _ = _ring()
+    token = keeper.add()
+    keeper.fails = 2
+    assert await ring.key(token) is not None
+    assert keeper.asked == 3
 
 
 def test_nothing_secret_is_shown() -> None:
