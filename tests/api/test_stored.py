@@ -27,7 +27,9 @@ ALICE, BOB = (Caller(name, frozenset({Scope.RUN, Scope.FILES})) for name in ("al
 ROOT = Caller("root")
 
 
-async def _upload(http: httpx2.AsyncClient, name: str = "a.png", data: bytes = PNG, **fields: str) -> Any:
+async def _upload(
+    http: httpx2.AsyncClient, name: str = "a.png", data: bytes = PNG, fields: Any = None
+) -> Any:
     answer = await http.post("/v1/files", files={"file": (name, data)}, data=fields)
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -43,7 +45,6 @@ async def _upload(http: httpx2.AsyncClient, name: str = "a.png", data: bytes = P
             PNG,
             "inline; filename=\"Gr__e _.png\"; filename*=UTF-8''Gr%C3%BC%C3%9Fe%20%E7%B5%B5.png",
         ),
-        ('50%";x=.png', PNG, "inline; filename=\"50__;x=.png\"; filename*=UTF-8''50%25%22%3Bx%3D.png"),
     ],
 )
 async def test_a_file_is_saved_under_its_own_name(tmp_path: Path, name: str, data: bytes, told: str) -> None:
@@ -79,7 +80,7 @@ async def test_versions_are_the_bytes(tmp_path: Path) -> None:
 async def test_a_file_may_be_given_a_shorter_life(tmp_path: Path) -> None:
     async with doors(Stage(), tmp_path) as http:
         told = await _upload(
-            http, **{"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
+            http, fields={"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
         )
         assert told["expires_at"] == pytest.approx(time.time() + 3600, abs=60)
         assert (await _upload(http))["expires_at"] is None
