@@ -14,7 +14,9 @@ from deployments import fleet
 from deployments.account import Artifact
 from deployments.errors import NotFoundError
 from deployments.fleet import ExpertStatus
+from deployments.member import State
 from deployments.result import Call
+from deployments.standing import Standing
 from model_catalog.catalog import Catalog
 from model_catalog.tasks import Modality
 from tests.support.cluster import card
@@ -143,6 +145,15 @@ async def test_an_expert_without_a_replica_is_cold_and_can_be_woken(world: World
     experts.wake(RUNS)
     assert [(app, method) for app, method, *_ in world.calls] == [(fleet.app_name(RUNS), "figures")]
     await asyncio.sleep(0)  # its failure is nobody's
+
+
+async def test_how_many_replicas_experts_have_is_told(world: World) -> None:
+    experts = await _experts(world)
+    world.add(RUNS, "RUNNING", replicas=3)
+    assert (await experts.refresh()).replicas == {RUNS.id: 3}
+    awake = Standing(STARTS, State.WARM, replicas=2)
+    found = experts.told([awake, Standing(FAILS, State.ASLEEP)], [])
+    assert found.replicas == {RUNS.id: 3, STARTS.id: 2}
 
 
 async def test_an_expert_that_is_replaced_with_a_replica_left_still_runs(world: World) -> None:
