@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import httpx2
 import pytest
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from controller.admission import Wanted
 from controller.api.gate import MOST, ONGOING, Gate
@@ -34,10 +34,13 @@ async def _ask(gate: Gate, method: str = "POST", path: str = "/v1/runs", **heade
     raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope: Scope = {"type": "http", "method": method, "path": path, "headers": raw}
 
-    async def nothing(*_: object) -> dict[str, object]:
-        return {}
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
 
-    await gate(scope, nothing, nothing)
+    async def send(message: Message) -> None:
+        pass
+
+    await gate(scope, receive, send)
 
 
 def _begin(gate: Gate, count: int, owner: str) -> list[asyncio.Task[None]]:
