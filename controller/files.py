@@ -148,7 +148,10 @@ async def read_link(cluster: Cluster, url: str, wanted: Sequence[Modality] = ())
         return await cluster.link(url.strip(), wanted)
     except Exception as error:
         if isinstance(root(error), LinkError | MediaError):
-            raise AttachmentError(f"The link {_shown(url)} was not read. {failure(error).message}") from None
+            raise AttachmentError(
+                f"The link {_shown(url)} was not read. {failure(error).message} "
+                "What is there can be uploaded with POST /v1/files instead."
+            ) from None
         raise
 
 

@@ -57,7 +57,7 @@ def test_a_body_without_its_type(http: httpx2.Client) -> None:
         "/examples/absent.png",
         "/images/00000000000000000000000000000000.png",
         "holiday.png",
-        "http://example.com/cat.png",
+        "http://cat.internal/cat.png",
         "http://169.254.169.254/latest/meta-data.png",
         "file:///etc/hostname.png",
     ],

@@ -119,7 +119,7 @@ async def test_half_a_character_is_no_text(half: bytes, tmp_path: Path) -> None:
 async def test_files_elsewhere_are_not_fetched(tmp_path: Path) -> None:
     async with desk(tmp_path) as here:
         for name, words in (
-            ("http://evil.example/x.png", "another host"),
+            ("http://evil.example/x.png", "was not read"),
             ("/images/" + "0" * 32 + ".png", "no file"),
         ):
             told = await _told(here, "/pipeline/image-classification", 422, json={"inputs": name})

@@ -210,7 +210,7 @@ async def test_a_whole_request_is_planned_run_and_answered(era: str, tmp_path: P
         ("fill_mask", {"text": "x", "model": "test/draw"}, "test/draw does not do fill-mask"),
         ("fill_mask", {"text": "x", "model": "no/such"}, "no/such"),
         ("text_to_speech", {"text": "x"}, "The catalog has no model for text-to-speech"),
-        ("image_classification", {"image": "http://evil.example/x.png"}, "on another host"),
+        ("image_classification", {"image": "http://evil.example/x.png"}, "was not read. There is no host"),
         ("image_classification", {"image": "data:image/png;base64,!"}, "damaged"),
         ("image_classification", {"image": "data:image/png;base64,AAAA"}, ""),
         ("image_classification", {"image": "file-" + "0" * 32}, "There is no file"),

@@ -163,7 +163,7 @@ async def test_files_of_earlier_turns_are_named_where_they_came(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("part", "told"),
     [
-        ({"type": "image_url", "image_url": {"url": "https://evil.example/x.png"}}, "another host"),
+        ({"type": "image_url", "image_url": {"url": "https://evil.example/x.png"}}, "was not read"),
         ({"type": "image_url", "image_url": {"url": "data:image/png;base64,###"}}, "damaged"),
         ({"type": "image_url", "image_url": {"url": PATH}}, "no file"),
         ({"type": "file", "file": {"file_id": "file-nothing"}}, "no file"),

@@ -19,7 +19,7 @@ from controller.handles import Response
 from controller.roster import Expert
 from controller.selector import Fleet, Selector
 from deployments.account import Account, Artifact
-from deployments.errors import NoMemberError, NotFoundError
+from deployments.errors import LinkError, NoMemberError, NotFoundError
 from deployments.links.reading import Read
 from deployments.media import File
 from deployments.member import State
@@ -321,7 +321,7 @@ class FakeCluster(FakeExperts):
         self.read.append((url, tuple(wanted)))
         path = f"/files/{len(self.read):032x}.txt"
         await asyncio.sleep(1)
-        found = self.web[url]
+        found = self.web.get(url, LinkError("There is no host of that name."))
         if isinstance(found, Exception):
             raise wrapped(found)
         self.files[path] = found
