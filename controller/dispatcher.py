@@ -25,7 +25,7 @@ from controller.outcome import Failure, Outcome, Status, Timings
 from controller.plan import Task
 from controller.selector import Selection, Selector
 from deployments.account import Account
-from deployments.errors import NotFoundError
+from deployments.errors import NotFoundError, StorageError
 from deployments.result import Call
 from model_catalog.card import ModelCard
 
@@ -172,7 +172,7 @@ class Dispatcher:
 
     async def _recover(self, node: Node, candidates: list[ModelCard], error: Exception) -> None:
         """Leave in ``candidates`` what is worth a try after a failed attempt, the next one first."""
-        if isinstance(root(error), NotFoundError) or self._left() <= _TOO_LATE_S:
+        if isinstance(root(error), NotFoundError | StorageError) or self._left() <= _TOO_LATE_S:
             return candidates.clear()
         if lost(error):
             self._files.clear()

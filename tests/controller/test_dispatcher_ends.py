@@ -8,7 +8,7 @@ from controller.events import TaskDone
 from controller.outcome import Status
 from controller.plan import Plan
 from deployments.account import Account
-from deployments.errors import ExpertError, MediaError
+from deployments.errors import ExpertError, FullError, MediaError
 from deployments.result import Result
 from tests.support.cluster import card
 from tests.support.dispatching import CHAIN, ONE, PICTURE, A, B, C, begin, codes, statuses
@@ -334,6 +334,14 @@ async def test_a_store_that_stays_away_fails_the_attempt() -> None:
     assert run.experts.names() == ["draw", "draw2", "draw2"], "the last is revived once"
     assert len(run.experts.stored) == 6
     assert codes(drawn) == ["replica_died"] * 3
+
+
+@virtual
+async def test_where_the_storage_is_full_no_other_model_works_in_vain() -> None:
+    run = await begin(PICTURE[:1], FakeExperts(answers, lambda result: wrapped(FullError("full"))))
+    (drawn,) = await run.settled()
+    assert run.experts.names() == ["draw"]
+    assert codes(drawn) == ["storage_full"]
 
 
 @virtual

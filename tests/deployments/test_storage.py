@@ -1,81 +1,23 @@
-"""Files in every kind of storage: kept once, found again, owned, expired, bounded, whole after a crash."""
+"""Files in every kind of storage: kept once, found again, and whose they are."""
 
-import asyncio
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec  # type: ignore[import-untyped]
 import pytest
 
-from deployments import shelf
-from deployments.artifacts import Artifacts
 from deployments.errors import FleetError, FullError, MediaError, NotFoundError, StorageError
 from deployments.media import File, Image
 from deployments.records import Records, new, owned
 from deployments.result import Result
-from deployments.storage import Bucket, Folder, Keeping, storage, vet
+from deployments.storage import Bucket, Folder, storage, vet
 from model_catalog.tasks import Modality
 from tests.deployments.samples import PICTURES, gradient
-from tests.support.buckets import BUCKET, emptied, objects, s3
+from tests.support.buckets import BUCKET, HOUR, SIMPLE, Store, emptied, later, upload
 from tests.support.stored import kept
 
 PNG = PICTURES["image/png"]
-HOUR = 3600.0
-SIMPLE = pytest.mark.parametrize("place", ["folder", "memory"], indirect=True)
-"""For tests whose point is not the storage, since moto's takes its time."""
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Any]:
-    with s3() as client:
-        yield client
-
-
-@pytest.fixture(params=["folder", "memory", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str | None]:
-    """Where files are stored: an empty storage of each kind."""
-    if request.param == "s3":
-        emptied(request.getfixturevalue("service"))
-        yield f"s3://{BUCKET}/deep/er"
-    elif request.param == "memory":
-        yield f"memory://{tmp_path.name}"
-        files = fsspec.filesystem("memory")
-        if files.exists(f"/{tmp_path.name}"):
-            files.rm(f"/{tmp_path.name}", recursive=True)
-    else:
-        yield None
-
-
-class Store(Artifacts):
-    """A store that says what it holds."""
-
-    def __init__(self, home: Path, place: str | None, life_s: float = 0.0, most: int = 1 << 40) -> None:
-        super().__init__(str(home), keeping=Keeping(place, life_s, most))
-        self.home, self.asked = home, place
-
-    def objects(self) -> list[str]:
-        """Every object of its storage."""
-        return objects(self.asked, self.home)
-
-
-@pytest.fixture
-def store(place: str | None, tmp_path: Path) -> Store:
-    return Store(tmp_path, place)
-
-
-async def _upload(store: Artifacts, data: bytes, name: str = "", owner: str = "", **more: Any) -> str:
-    ticket = await store.begin()
-    await store.append(ticket, data)
-    return (await store.finish(ticket, name, owner, **more)).path
-
-
-def _later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let that time pass."""
-    real = time.time
-    monkeypatch.setattr(time, "time", lambda: real() + seconds)
 
 
 # One file ----------------------------------------------------------------------------------------------
@@ -83,7 +25,7 @@ def _later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 async def test_a_file_is_kept_found_and_removed(store: Store) -> None:
     before = time.time()
-    path = await _upload(store, PNG, "Ein Bild – 絵.png")
+    path = await upload(store, PNG, "Ein Bild – 絵.png")
     again = Store(store.home, store.asked)
     for one in (store, again):
         assert await one.fetch(path) == File(PNG, "image/png")
@@ -127,7 +69,7 @@ async def test_a_file_that_comes_by_reference_is_checked_and_kept(store: Store) 
 
 
 async def test_the_same_bytes_lie_there_once(store: Store) -> None:
-    paths = [await _upload(store, PNG, owner=owner) for owner in ("alice", "bob", "bob")]
+    paths = [await upload(store, PNG, owner=owner) for owner in ("alice", "bob", "bob")]
     assert len(set(paths)) == 3
     blobs = [key for key in store.objects() if "." not in key]
     assert [re.fullmatch(r"blobs/([0-9a-f]{2})/\1[0-9a-f]{62}", key) is not None for key in blobs] == [True]
@@ -145,8 +87,8 @@ async def test_the_same_bytes_lie_there_once(store: Store) -> None:
 
 @SIMPLE
 async def test_nobody_is_told_of_anothers_files(store: Store) -> None:
-    mine, others = await _upload(store, PNG, owner="alice"), await _upload(store, b"words", owner="bob")
-    operators = await _upload(store, b"more words")
+    mine, others = await upload(store, PNG, owner="alice"), await upload(store, b"words", owner="bob")
+    operators = await upload(store, b"more words")
     for path in (others, operators):
         for answer in (
             store.stat(path, "alice"),
@@ -197,202 +139,12 @@ async def test_pages_hold_ones_own_files_in_their_order(store: Store) -> None:
             assert len(set(seen)) == count
 
 
-# Times and bounds --------------------------------------------------------------------------------------
-
-
-async def test_files_are_gone_when_their_time_is_over(
-    place: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = Store(tmp_path, place, life_s=2 * HOUR)
-    usual, short = await _upload(store, PNG), await _upload(store, b"words", "a.txt", life_s=HOUR)
-    assert (await store.about(usual)).expires == pytest.approx(time.time() + 2 * HOUR, abs=60)
-    assert (await store.about(short)).expires == pytest.approx(time.time() + HOUR, abs=60)
-    await store.sweep()
-    assert len(store.objects()) == 4
-    _later(monkeypatch, HOUR + 2)
-    with pytest.raises(NotFoundError):
-        await store.fetch(short)
-    assert [one.artifact.path for one in (await store.listed(10))[0]] == [usual]
-    await store.sweep()
-    assert len(store.objects()) == 2
-    _later(monkeypatch, HOUR)
-    again = Store(tmp_path, place, life_s=2 * HOUR)
-    for one in (store, again):
-        with pytest.raises(NotFoundError):
-            await one.stat(usual)
-        assert await one.listed(10) == ([], False)
-    await again.sweep()
-    assert store.objects() == []
-
-
-async def test_health_checks_sweep_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path, None, life_s=HOUR)
-    await _upload(store, PNG)
-    _later(monkeypatch, 2 * HOUR)
-    await store.check_health()
-    assert len(store.objects()) == 2, "not at once"
-    store._swept -= HOUR
-    await store.check_health()
-    assert store._sweeping is not None
-    await store._sweeping
-    assert store.objects() == []
-
-
-async def test_what_a_sweep_cannot_remove_it_tries_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = Store(tmp_path, None, life_s=HOUR)
-    path = await _upload(store, PNG)
-    _later(monkeypatch, 2 * HOUR)
-    with monkeypatch.context() as broken:
-        broken.setattr(Folder, "drop", _fails)
-        await store.sweep()
-    assert len(store.objects()) == 2
-    with pytest.raises(NotFoundError):
-        await store.stat(path)
-    await store.sweep()
-    assert store.objects() == []
-
-
-def _fails(*_: Any) -> None:
-    raise StorageError("The storage failed.")
-
-
-@SIMPLE
-async def test_the_store_takes_so_many_bytes_and_no_more(place: str | None, tmp_path: Path) -> None:
-    store = Store(tmp_path, place, most=1000)
-    first = await _upload(store, b"a" * 600)
-    same = await store.keep(File(b"a" * 600, "text/plain"))  # takes no room
-    for refused in (_upload(store, b"b" * 401), store.keep(File(b"b" * 401, "text/plain"))):
-        with pytest.raises(FullError, match=r"artifact_bytes.*DELETE /v1/files") as caught:
-            await refused
-        assert (caught.value.status, caught.value.code) == (507, "storage_full")
-    with pytest.raises(FullError):
-        await store.store(Result(image=Image(gradient(200, 200))))
-    assert not store._uploads
-    await _upload(store, b"c" * 400)
-    await store.remove(first)
-    with pytest.raises(FullError):
-        await _upload(store, b"d")
-    await store.remove(same.path)
-    await _upload(store, b"d" * 600)
-    assert len(store.objects()) == 4
-
-
-async def test_uploads_under_way_take_room_too(tmp_path: Path) -> None:
-    store = Store(tmp_path, None, most=1000)
-    tickets = [await store.begin() for _ in range(3)]
-    for ticket in tickets[:2]:
-        await store.append(ticket, b"a" * 400)
-    with pytest.raises(FullError):
-        await store.append(tickets[2], b"a" * 400)
-    assert len(store._uploads) == 2, "it is given up"
-
-
-async def test_what_is_over_its_time_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(tmp_path, None, life_s=HOUR, most=1000)
-    await _upload(store, b"a" * 600)
-    _later(monkeypatch, 2 * HOUR)
-    path = await _upload(store, b"b" * 600)
-    assert (await store.fetch(path)).data == b"b" * 600
-
-
-async def test_no_two_stores_at_once_take_the_last_room(tmp_path: Path) -> None:
-    store = Store(tmp_path, None, most=1000)
-    texts = [File(str(number).encode() * 600, "text/plain") for number in range(8)]
-    ends = await asyncio.gather(*(store.keep(text) for text in texts), return_exceptions=True)
-    assert sum(not isinstance(end, BaseException) for end in ends) == 1
-    assert sum(isinstance(end, FullError) for end in ends) == 7
-
-
-# Crashes -----------------------------------------------------------------------------------------------
-
-
-@SIMPLE
-async def test_bytes_whose_record_was_never_written_are_swept(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kind = type(store._shelf.storage)
-    write = kind.write
-
-    def dies(self: Any, key: str, data: bytes) -> None:
-        if "." in key.rpartition("/")[2]:
-            raise StorageError("The storage failed.")
-        write(self, key, data)
-
-    with monkeypatch.context() as dying:
-        dying.setattr(kind, "write", dies)
-        with pytest.raises(StorageError):
-            await store.keep(File(b"words", "text/plain"))
-    assert len(store.objects()) == 1
-    assert await store.listed(10) == ([], False)
-    again = Store(store.home, store.asked)
-    monkeypatch.setattr(kind, "grace_s", 0.0)
-    kept = await store.keep(File(b"words", "text/plain"))  # nobody trusts what was left
-    await store.sweep()
-    assert (await store.fetch(kept.path)).data == b"words"
-    await store.remove(kept.path)
-    with store._shelf.storage.guard("ab" * 32):
-        store._shelf.storage.write(f"blobs/ab/{'ab' * 32}", b"half")
-    await Store(store.home, store.asked).sweep()
-    await again.sweep()
-    assert store.objects() == []
-
-
-@SIMPLE
-async def test_a_record_without_its_bytes_is_no_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = await _upload(store, PNG)
-    record = store._shelf.records.get(Path(path).stem)
-    assert record is not None
-    store._shelf.storage.drop(record.blob)
-    with pytest.raises(NotFoundError):
-        await store.fetch(path)
-    again = Store(store.home, store.asked)
-    with pytest.raises(NotFoundError):
-        await again.stat(path)
-    monkeypatch.setattr(type(store._shelf.storage), "grace_s", 0.0)
-    await again.sweep()
-    assert store.objects() == []
-
-
-@SIMPLE
-async def test_a_store_that_is_young_finds_what_the_one_before_it_still_stores(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    younger = Store(store.home, store.asked)
-    path = await _upload(store, PNG)
-    assert (await younger.fetch(path)).data == PNG
-    monkeypatch.setattr(shelf, "OVERLAP_S", -1.0)
-    with pytest.raises(NotFoundError):
-        await younger.fetch(await _upload(store, b"words"))
-
-
-async def test_two_processes_in_one_folder_take_nothing_from_each_other(tmp_path: Path) -> None:
-    stores = [Store(tmp_path, None), Store(tmp_path, None)]
-    kept: list[str] = []
-
-    async def work(store: Store, number: int) -> None:
-        for turn in range(12):
-            path = (await store.keep(File(b"the same %d" % (turn % 2), "text/plain"))).path
-            if (turn + number) % 3:
-                assert (await store.fetch(path)).data.startswith(b"the same")
-                await store.remove(path)
-            else:
-                kept.append(path)
-
-    await asyncio.gather(*(work(stores[number % 2], number) for number in range(6)))
-    found = Store(tmp_path, None)
-    for path in kept:
-        assert (await found.fetch(path)).data.startswith(b"the same")
-    assert len(found.objects()) == len(kept) + 2
-
-
 # The index ---------------------------------------------------------------------------------------------
 
 
 @SIMPLE
 async def test_nothing_is_read_to_find_list_and_expire(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = [await _upload(store, f"{number}".encode(), f"{number % 2 or ''}") for number in range(10)]
+    paths = [await upload(store, f"{number}".encode(), f"{number % 2 or ''}") for number in range(10)]
     again = Store(store.home, store.asked)
     read: list[str] = []
     kind = type(store._shelf.storage)
@@ -424,7 +176,7 @@ async def test_of_a_range_only_its_bytes_are_read(
 ) -> None:
     emptied(service)
     store = Store(tmp_path, f"s3://{BUCKET}")
-    path = await _upload(store, b"0123456789" * 1000, "a.txt")
+    path = await upload(store, b"0123456789" * 1000, "a.txt")
     bucket = store._shelf.storage
     assert isinstance(bucket, Bucket)
     given: list[int] = []
@@ -472,7 +224,7 @@ async def test_files_of_release_0_1_are_still_there(
     _former(tmp_path, old)
     store = Store(tmp_path, place, life_s=HOUR)
     assert not (tmp_path / "uploads" / ("c" * 32)).exists(), "what was never finished is gone"
-    _later(monkeypatch, 2 * HOUR)
+    later(monkeypatch, 2 * HOUR)
     await store.sweep()
     for path, data in old.items():
         assert (await store.fetch(path)).data == data
@@ -519,7 +271,7 @@ def test_a_storage_that_cannot_be_used_says_why(service: Any) -> None:
 
 @pytest.mark.parametrize("place", ["memory"], indirect=True)
 async def test_a_storage_that_fails_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = await _upload(store, PNG)
+    path = await upload(store, PNG)
     assert isinstance(store._shelf.storage, Bucket)
 
     def fails(*_: Any, **__: Any) -> bytes:
@@ -530,7 +282,7 @@ async def test_a_storage_that_fails_is_told(store: Store, monkeypatch: pytest.Mo
     for answer in (
         store.fetch(path),
         store.remove(path),
-        _upload(store, b"words"),
+        upload(store, b"words"),
         store.keep(File(b"x", "")),
     ):
         with pytest.raises(StorageError, match=r"failed \(ConnectionError\); try again soon") as caught:
