@@ -146,10 +146,6 @@ class ServeExperts:
         """See ``controller.handles.Experts``."""
         return ServeResponse(self._artifacts.store.remote(inner(response), caller().owner))
 
-    def keep(self, response: Response, name: str = "") -> Response:
-        """Store a ``File`` that a response brings, as the caller's; gives its ``Artifact``."""
-        return ServeResponse(self._artifacts.keep.remote(inner(response), name, caller().owner))
-
     def wake(self, card: ModelCard) -> None:
         """See ``controller.handles.Experts``; one that Serve put to sleep is woken by a small call on it."""
         if self.sleeps(card):

@@ -16,6 +16,7 @@ from deployments.errors import FleetError
 from deployments.llm.card import llm_card
 from deployments.llm.endpoint import Endpoint
 from deployments.placing import runs_elsewhere
+from deployments.storage import Keeping
 from model_catalog.card import ModelCard
 from model_catalog.catalog import Catalog
 from model_catalog.errors import UnknownModelError
@@ -252,3 +253,14 @@ def test_without_its_own_applications_the_product_is_not_there(
     _fleet(monkeypatch, {name: "no room"})
     with pytest.raises(FleetError, match=f"{name} did not become ready .no room."):
         app.install(Settings(experts=("embedded/vader",)))
+
+
+def test_files_are_kept_where_and_as_long_as_the_settings_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place, kept in ((None, None), ("s3://box/x", "s3://box/x"), ("files", str(tmp_path / "files"))):
+        told = app.keeping(Settings(artifacts=place, artifact_days=2, artifact_bytes=1 << 30))
+        assert told == Keeping(kept, 172_800.0, 1 << 30)
+    with pytest.raises(FleetError, match="nowhere://: fsspec knows no such protocol"):
+        app.keeping(Settings(artifacts="nowhere://x"))

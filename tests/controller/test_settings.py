@@ -362,3 +362,13 @@ def test_a_list_that_is_no_json_is_refused_without_its_value(monkeypatch: pytest
 def test_settings_never_change() -> None:
     with pytest.raises(ValidationError):
         load().port = 1  # type: ignore[misc]
+
+
+def test_the_storage_of_files_holds_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUGGINGGPT_ARTIFACTS", "sftp://me:hunter2@host/files")
+    message = _refusal()
+    assert "'artifacts': it must hold no password" in message
+    assert "hunter2" not in message
+    for fine in ("s3://box/files", "abfs://box@account.dfs.core.windows.net/x", "/mnt/files"):
+        monkeypatch.setenv("HUGGINGGPT_ARTIFACTS", fine)
+        assert load().artifacts == fine
