@@ -130,7 +130,7 @@ async def _file(request: Request, source: str, name: str, param: str) -> Attachm
         elif (data := await decoded(source)) is not None:
             artifact = await recent(request).keep(here, data, name)
         else:
-            artifact = await here.controller.located(source, request.headers.get("host", ""))
+            artifact = await recent(request).located(here, source, request.headers.get("host", ""))
     except AttachmentError as error:
         raise RequestError(error.message, param) from None
     except Exception as error:
