@@ -72,7 +72,8 @@ def _called(vocabulary: Vocabulary, before: Sequence[str]) -> bool:
         return False
     known = before[-1] in vocabulary.nouns or before[-1] == "("
     determined = before[0] in vocabulary.groups["definites"] | vocabulary.groups["articles"]
-    return known or (len(before) > 1 and determined and before[-1] not in vocabulary.groups["prepositions"])
+    names_nothing = vocabulary.groups["prepositions"] | vocabulary.groups["aux"]
+    return known or (len(before) > 1 and determined and before[-1] not in names_nothing)
 
 
 def picture(reading: Reading, segment: Segment) -> Words | None:

@@ -44,6 +44,10 @@ def _plan(text: str) -> list[tuple[str, dict[str, Any]]]:
             f"Answer 'who is the king?' from {PAGE}",
             [("question-answering", {"question": "who is the king?", "context": PAGE})],
         ),
+        (
+            f"What is {PAGE} about?",
+            [("question-answering", {"question": "What is the text about?", "context": PAGE})],
+        ),
         (f"What is the sentiment of {PAGE}?", [("text-classification", {"text": PAGE})]),
         (f"Find the names in {PAGE}", [("token-classification", {"text": PAGE})]),
         (f"Compare {PAGE} with {OTHER}", [("sentence-similarity", {"text1": PAGE, "text2": OTHER})]),
