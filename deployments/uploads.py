@@ -69,7 +69,7 @@ class Uploads:
             held = ExitStack()
             held.enter_context(_lock(self._folder))
         self._open: dict[str, Upload] = {}
-        weakref.finalize(self, _leave, self._folder, held)
+        weakref.finalize(self, _leave, self._folder, held, os.getpid())
 
     def __len__(self) -> int:
         return len(self._open)
@@ -117,8 +117,9 @@ def _locked(folder: Path) -> bool:
         return True
 
 
-def _leave(folder: Path, held: ExitStack) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+def _leave(folder: Path, held: ExitStack, process: int) -> None:
+    if os.getpid() == process:  # and not one that was forked from it
+        shutil.rmtree(folder, ignore_errors=True)
     held.close()
 
 
