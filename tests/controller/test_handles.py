@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 from ray import serve
+from ray.serve.exceptions import RayServeException
 
 from controller.errors import StoreError
 from controller.experts import ServeExperts
 from controller.handles import STORE_S, ServeResponse, ServeStore
+from controller.identity import Caller, Scope, calling
 from deployments import fleet
 from deployments.account import Artifact
 from deployments.errors import NotFoundError
 from deployments.fleet import ExpertStatus
+from deployments.links.reading import Read
 from deployments.member import State
 from deployments.result import Call
 from deployments.standing import Standing
@@ -271,3 +274,35 @@ async def test_what_the_store_raises_is_told(world: World) -> None:
     world.response = FakeResponse(error=NotFoundError("nothing there"))
     with pytest.raises(NotFoundError):
         await ServeStore().stat("/images/x.png")
+
+
+# Links ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_link_is_read_for_the_caller_and_nothing_but_its_account_comes_here(world: World) -> None:
+    experts = await _experts(world)
+    world.response = FakeResponse(Read(artifact=FILE, url="https://site.example/x"))
+    with calling(Caller("key-1", frozenset({Scope.RUN}))):
+        read = await experts.link("https://site.example", [Modality.IMAGE])
+    assert read.artifact == FILE
+    called = (fleet.LINKS, "read", ("https://site.example", (Modality.IMAGE,), "key-1"), False)
+    assert world.calls[-1] == called
+
+
+async def test_links_that_nobody_fetches_are_told_as_that(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experts = await _experts(world)
+    monkeypatch.setattr("controller.experts.LINK_S", 0.01)
+    world.response = FakeResponse(hangs=True)
+    with pytest.raises(StoreError, match="does not answer"):
+        await experts.link("https://site.example", ())
+    assert world.response.cancelled == 1
+
+    def absent(name: str) -> FakeHandle:
+        raise RayServeException("no such application")
+
+    fresh = await _experts(world)
+    monkeypatch.setattr(serve, "get_app_handle", absent)
+    with pytest.raises(StoreError, match="is not there"):
+        await fresh.link("https://site.example", ())
