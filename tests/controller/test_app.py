@@ -111,7 +111,7 @@ class _Fleet:
 
     def run(self, apps: Sequence[serve.RunTarget]) -> dict[str, str]:
         self.apps = apps
-        own = (fleet.ARTIFACTS, fleet.CONTROLLER)
+        own = (fleet.ARTIFACTS, fleet.CONTROLLER, fleet.HISTORY, "links")
         for name in {item.name for item in apps}.difference(own):
             self.running[name] = fleet.ExpertStatus(name, "RUNNING", "", 1)
         self.done.append("run")
@@ -246,7 +246,7 @@ def test_an_expert_that_fails_leaves_the_others(cards: Path, monkeypatch: pytest
     assert failed == {name: "no network"}
 
 
-@pytest.mark.parametrize("name", [fleet.ARTIFACTS, fleet.CONTROLLER])
+@pytest.mark.parametrize("name", [fleet.ARTIFACTS, fleet.CONTROLLER, fleet.HISTORY])
 def test_without_its_own_applications_the_product_is_not_there(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
