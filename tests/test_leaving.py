@@ -15,6 +15,7 @@ from ray.util.state import list_actors
 from tests.deployments.samples import PICTURES
 from tests.support.cluster import EXTRA, card, deployed, replicas
 from tests.support.signal import Signals
+from tests.support.stored import kept
 
 _SECONDS = 60
 _TEXT = "Estimate the depth of /examples/sign.png"
@@ -90,7 +91,7 @@ def _idle() -> None:
 
 
 def _files(home: Path) -> set[Path]:
-    return {path for path in (home / "artifacts").rglob("*") if path.is_file()}
+    return set(kept(home / "artifacts"))
 
 
 @pytest.mark.parametrize("door", DOORS)

@@ -34,7 +34,7 @@ def test_the_name_does_not_decide_what_a_file_is(http: httpx2.Client) -> None:
     page = http.post("/v1/files", files={"file": ("x.html", b"<script>alert(1)</script>")}).json()
     served = http.get(page["path"])
     assert served.headers["content-type"].startswith("text/plain")
-    assert served.headers["content-disposition"] == "attachment"
+    assert served.headers["content-disposition"] == 'attachment; filename="x.html"'
     assert served.headers["x-content-type-options"] == "nosniff"
 
 

@@ -13,6 +13,7 @@ from huggingface_hub import AsyncInferenceClient, InferenceClient, close_session
 
 from tests.support.cluster import EXTRA, card, deployed
 from tests.support.signal import Signals
+from tests.support.stored import kept
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client's own
 
@@ -21,7 +22,7 @@ SIGN = (EXAMPLES / "sign.png").read_bytes()
 
 
 def _files(home: Path) -> set[Path]:
-    return {path for path in (home / "artifacts").rglob("*") if path.is_file()}
+    return set(kept(home / "artifacts"))
 
 
 async def test_every_embedded_expert_is_asked_by_its_name(product: str, home: Path) -> None:
