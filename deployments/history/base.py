@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sqlalchemy import Dialect, MetaData, Text
+from sqlalchemy import Dialect, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
@@ -30,6 +30,17 @@ class Words(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Clean what is written."""
+        return None if value is None else clean(value)
+
+
+class Name(TypeDecorator[str]):
+    """A name of at most some characters, cleaned alike, also where a stranger's is looked for."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Clean what is written, and what is looked for."""
         return None if value is None else clean(value)
 
 

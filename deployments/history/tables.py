@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Float, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from deployments.history.base import Base, Json, Words
+from deployments.history.base import Base, Json, Name, Words
 
-_ID = String(64)
+_ID = Name(64)
 _OWNER = String(64)
 
 

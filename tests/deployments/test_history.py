@@ -100,6 +100,20 @@ async def test_any_words_can_be_written(database: SecretStr, words: str) -> None
         assert talk.notes == {"title": words}
 
 
+@pytest.mark.parametrize("name", ["nul\x00", "half \ud83d", "x" * 100_000, "", "%"])
+async def test_any_name_can_be_asked_for(database: SecretStr, name: str) -> None:
+    async with opened(database) as history:
+        await history.write(told())
+        assert await history.entry(name) is None
+        assert await history.keyed("", name) is None
+        assert await history.talk(name) is None
+        assert len(await history.entries(None, 10, name)) == 1
+        assert await history.talks(None, 10, name) == []
+        assert await history.steps(name) == []
+        assert not await history.forget(name)
+        assert not await history.forget_conversation(name)
+
+
 async def test_one_bad_run_spoils_no_other(database: SecretStr) -> None:
     bad = begun("run-2", owner=None)
     async with opened(database) as history:
