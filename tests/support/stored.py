@@ -14,7 +14,7 @@ _ROOMS = (
 
 def kept(folder: Path) -> list[Path]:
     """Every file of a store, but no blob that has a record: records, parts of uploads, what is nobody's."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and _ROOMS & {*path.parts})
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and {*_ROOMS} & {*path.parts})
     recorded = {path.parent / path.name.partition(".")[0] for path in files if "." in path.name}
     return [path for path in files if path not in recorded]
 
