@@ -39,6 +39,7 @@ class Phase:
         refused: how long those took that were told to come again.
         others: how many were neither, and what the first of them was.
         done: when those ended that ended well.
+        late: how much later than they should the clients themselves asked: what the machine does to anybody.
 
     """
 
@@ -48,6 +49,7 @@ class Phase:
     accepted: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     done: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
     others: int = 0
     first: str = ""
 
@@ -67,6 +69,7 @@ class Phase:
             "p99_s": percentile(self.accepted, 0.99),
             "refusal_p50_s": percentile(self.refused, 0.5),
             "refusal_p99_s": percentile(self.refused, 0.99),
+            "late_p99_s": percentile(self.late, 0.99),
             "others": self.others,
             "first": self.first,
         }
@@ -107,6 +110,7 @@ class Arrivals:
         at = phase.began
         while (at := at + chance.expovariate(self.rate)) < phase.began + self.seconds:
             await asyncio.sleep(max(0.0, at - time.time()))
+            phase.late.append(time.time() - at)
             asking = asyncio.create_task(_ask(http, phase))
             under_way.add(asking)
             asking.add_done_callback(under_way.discard)

@@ -3,7 +3,8 @@
 Two experts of a chain hold each batch for 200 ms without computing, so that what can be done is bounded by
 them and not by this machine. How much that is, is measured before and after with as many clients as keep
 both busy; then requests come at random times, whether others have been answered or not: at 80 % of it, and
-at twice as much. The clients are in a process of their own.
+at twice as much. The clients are in a process of their own; ``late_p99_s`` is how much later than they should
+they asked themselves, which is what the machine does to everybody meanwhile.
 
     python -m benchmarks.overload [--seconds N] [--places N] [--load FACTOR]
 """
@@ -253,6 +254,7 @@ def _print(found: dict[str, Any], load: float) -> None:
         "p99_s",
         "refusal_p50_s",
         "refusal_p99_s",
+        "late_p99_s",
     )
     print(f"\n{'':14}" + "".join(f"{name:>15}" for name in columns))
     for name, row in (("at 0.8 of it", found["usual"]), (f"at {load:g} times", found["overload"])):
