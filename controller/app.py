@@ -1,9 +1,11 @@
 """The Serve applications of the whole product, and the ingress that holds the controller."""
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from pydantic import SecretStr
 from ray import serve
 from ray.serve.config import BackpressureConfig
 from starlette.types import ASGIApp
@@ -25,6 +27,7 @@ from controller.settings import Settings
 from deployments import fleet, membership, placing
 from deployments.errors import FleetError
 from deployments.history.engine import address
+from deployments.history.history import History
 from deployments.links.links import links_app
 from deployments.llm.card import llm_card
 from deployments.llm.endpoint import Endpoint
@@ -52,6 +55,7 @@ class Ingress:
         catalog: Catalog,
         planner: Endpoint | None = None,
         responder: Endpoint | None = None,
+        history: tuple[SecretStr, float] | None = None,
     ) -> None:
         """Build the controller; experts that come later are told by ``refresh``.
 
@@ -60,6 +64,7 @@ class Ingress:
             catalog: what may be deployed.
             planner: the LLM that plans, with its key; None for the embedded brain.
             responder: the LLM that answers, with its key; None for the embedded brain.
+            history: the database of a history in this process, and its days; None where it has its own.
 
         """
         selector = Selector(catalog, settings.top_k)
@@ -72,13 +77,15 @@ class Ingress:
             ServeExperts(catalog),
             Metrics(),
         )
-        self._recorder = Recorder(ServeHistory())
+        own = None if history is None else await asyncio.to_thread(History, *history)
+        self._history = own or ServeHistory()
+        self._recorder = Recorder(self._history)
         await self._controller.refresh()
         self._recorder.start()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Serve once the constructor is through."""
-        backend = Backend(self._controller, ServeStore(), ServeHistory(), self._recorder)
+        backend = Backend(self._controller, ServeStore(), self._history, self._recorder)
         return build(backend, proxied=True)
 
     async def refresh(self, cards: Sequence[ModelCard] = ()) -> None:
@@ -176,8 +183,17 @@ def keeping(settings: Settings) -> Keeping:
     return Keeping(place, settings.artifact_days * _DAY_S, settings.artifact_bytes)
 
 
-def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard]) -> list[serve.RunTarget]:
+def applications(
+    settings: Settings, known: Catalog, experts: Sequence[ModelCard], lasting: bool = True
+) -> list[serve.RunTarget]:
     """Every Serve application: artifacts, history, experts, their keeper, links, the controller.
+
+    Args:
+        settings: the settings.
+        known: their ``catalog``.
+        experts: the models to deploy.
+        lasting: whether this outlives one command; else the controller's own process keeps the history, since
+            each process takes seconds of a core to start.
 
     Raises:
         FleetError: this machine cannot run one of the experts, or use the storage of files.
@@ -204,13 +220,14 @@ def applications(settings: Settings, known: Catalog, experts: Sequence[ModelCard
         known,
         endpoint(settings, "planner"),
         endpoint(settings, "responder"),
+        None if lasting else (database, settings.history_days),
     )
     token = settings.huggingface_access_token
     asleep = [card for card in experts if fleet.sleeps(card)]
     always = [card for card in experts if card not in asleep]
     return [
         serve.RunTarget(artifacts, name=fleet.ARTIFACTS, route_prefix=None),
-        serve.RunTarget(history, name=fleet.HISTORY, route_prefix=None),
+        *([serve.RunTarget(history, name=fleet.HISTORY, route_prefix=None)] if lasting else []),
         *fleet.targets(always, held, token, endpoint(settings, "expert")),
         *([_keeper(settings, asleep)] if asleep or not settings.experts else []),
         *([_links(settings)] if settings.fetches else []),
@@ -237,7 +254,9 @@ def _links(settings: Settings) -> serve.RunTarget:
     return serve.RunTarget(links, name=fleet.LINKS, route_prefix=None)
 
 
-def install(settings: Settings, known: Catalog | None = None) -> tuple[list[ModelCard], dict[str, str]]:
+def install(
+    settings: Settings, known: Catalog | None = None, lasting: bool = True
+) -> tuple[list[ModelCard], dict[str, str]]:
     """Deploy everything on the cluster this process is connected to.
 
     The expert of an LLM that earlier settings named, and these do not, is removed; others stay.
@@ -245,6 +264,7 @@ def install(settings: Settings, known: Catalog | None = None) -> tuple[list[Mode
     Args:
         settings: the settings.
         known: the catalog; that of the settings where none is given.
+        lasting: see ``applications``.
 
     Returns:
         The experts that are ready, and why others are not, by the name of their application.
@@ -257,7 +277,7 @@ def install(settings: Settings, known: Catalog | None = None) -> tuple[list[Mode
     """
     known = catalog(settings) if known is None else known
     experts = chosen(settings, known)
-    failed = fleet.run(applications(settings, known, experts))
+    failed = fleet.run(applications(settings, known, experts, lasting))
     _remove_former(known)
     if not settings.fetches and fleet.LINKS in serve.status().applications:  # of earlier settings
         serve.delete(fleet.LINKS)

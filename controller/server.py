@@ -58,6 +58,10 @@ def url(settings: Settings) -> str:
 def serving(settings: Settings, *, dashboard: bool = True) -> Iterator[Server]:
     """Start Ray and Serve here, deploy everything, and stop it all at the end.
 
+    Args:
+        settings: the settings.
+        dashboard: whether Ray's dashboard runs too; a server without one is for a single command.
+
     Raises:
         ControllerError: the port is taken.
         HuggingGPTError: an application cannot be deployed.
@@ -87,7 +91,7 @@ def serving(settings: Settings, *, dashboard: bool = True) -> Iterator[Server]:
             http_options={"host": settings.host, "port": settings.port},
             logging_config={"enable_access_log": False},
         )
-        _, failed = install(settings)
+        _, failed = install(settings, lasting=dashboard)
         shown = context.dashboard_url if dashboard else None
         yield Server(os.getpid(), url(settings), f"http://{shown}" if shown else None, failed)
     finally:

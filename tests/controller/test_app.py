@@ -154,8 +154,8 @@ def test_experts_get_the_token_and_the_controller_does_not(
         given, _, token = taken.arguments(fleet.app_name(card))
         assert given == known.get(card.id)
         assert token is (TOKEN if card.id == AWAY.id else None), "only where the Hub is asked"
-    public, catalog, planner, responder = taken.arguments(fleet.CONTROLLER)
-    assert (planner, responder) == (None, None)
+    public, catalog, planner, responder, history = taken.arguments(fleet.CONTROLLER)
+    assert (planner, responder, history) == (None, None, None)
     assert public.huggingface_access_token is None
     assert runs_elsewhere(catalog.get(AWAY.id)), "the controller offers what is deployed"
     assert TOKEN.get_secret_value() not in repr(taken.apps)
@@ -175,7 +175,7 @@ def test_a_configured_llm_is_an_expert_of_the_catalog_and_is_deployed(
     assert [card.id for card in ready] == [HERE.id, AWAY.id, llm.id]
     secrets = {card.id: taken.arguments(fleet.app_name(card))[2] for card in ready}
     assert secrets == {HERE.id: TOKEN, AWAY.id: TOKEN, llm.id: KEY}, "neither takes the other's place"
-    public, catalog, planner, responder = taken.arguments(fleet.CONTROLLER)
+    public, catalog, planner, responder, _ = taken.arguments(fleet.CONTROLLER)
     assert (planner.secret, responder.secret) == (KEY.get_secret_value(),) * 2
     assert public.openai_api_key is None
     assert catalog.get(llm.id) == llm
@@ -244,6 +244,16 @@ def test_an_expert_that_fails_leaves_the_others(cards: Path, monkeypatch: pytest
     ready, failed = app.install(_settings(cards, "huggingface", experts=(HERE.id, AWAY.id)))
     assert [card.id for card in ready] == [HERE.id]
     assert failed == {name: "no network"}
+
+
+def test_a_server_for_one_command_keeps_its_history_in_the_controllers_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    taken = _fleet(monkeypatch)
+    settings = Settings(experts=("embedded/vader",))
+    for lasting in (True, False):
+        app.install(settings, lasting=lasting)
+        assert (fleet.HISTORY in {item.name for item in taken.apps}) is lasting
 
 
 @pytest.mark.parametrize("name", [fleet.ARTIFACTS, fleet.CONTROLLER, fleet.HISTORY])
