@@ -114,7 +114,7 @@ class FakeRay:
         self.done.append("start")
         self.options |= options
 
-    def install(self, settings: Settings) -> tuple[list[ModelCard], dict[str, str]]:
+    def install(self, settings: Settings, *, lasting: bool) -> tuple[list[ModelCard], dict[str, str]]:
         self.done.append("install")
         if self._error is not None:
             raise self._error
