@@ -1,7 +1,6 @@
 """The experts of the fleet, as a controller sees them: how they stand, leases, and handles that hold."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -12,6 +11,7 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from controller.failure import GONE, failure
 from controller.handles import ServeResponse
+from controller.spares import SHARED_S, Held, Spares
 from deployments import fleet
 from deployments.errors import FleetError
 from deployments.standing import Standing
@@ -35,6 +35,7 @@ class Members:
         self._handles: dict[str, tuple[int, DeploymentHandle]] = {}
         self._reaching: dict[str, asyncio.Lock] = {}
         self._quiet: set[asyncio.Future[None]] = set()
+        self._spares = Spares(self._give_back)
 
     @property
     def standings(self) -> Sequence[Standing]:
@@ -48,9 +49,12 @@ class Members:
     def told(self, changed: Sequence[Standing], gone: Sequence[str]) -> None:
         """Take in what the keeper tells."""
         self._standings |= {standing.card.id: standing for standing in changed}
+        for model in [standing.card.id for standing in changed if not standing.awake]:
+            self._spares.drop(model)
         for model in gone:
             self._standings.pop(model, None)
             self._handles.pop(model, None)
+            self._spares.drop(model)
 
     async def ask(self) -> None:
         """Ask the keeper how the fleet stands; nothing happens where there is none."""
@@ -87,19 +91,40 @@ class Members:
     async def lease(self, card: ModelCard, wait: float, until: float) -> AsyncIterator[None]:
         """See ``controller.handles.Experts``."""
         keeper = await self.keeper()
-        lease = secrets.token_hex(8)
-        asked = ServeResponse(keeper.lease.remote(card.id, lease, wait, until))
+        clock, ended_well = asyncio.get_running_loop().time, False
+        held = self._spares.take(card.id, until) or await self._granted(keeper, card, wait, until)
+        began = clock()
         try:
-            epoch: int = await asked
-            await self._reach(card, epoch)
+            await self._reach(card, held.epoch)
             yield
+            ended_well = True
         except Exception as error:
             if failure(error).code in GONE:
+                self._spares.drop(card.id)
                 self.aside(keeper.doubt.remote(card.id))
             raise
         finally:
-            asked.cancel()  # where it has not been given yet
-            self.aside(keeper.release.remote(lease))
+            held.served(clock() - began)
+            if ended_well:
+                self._spares.keep(card.id, held)
+            else:
+                self._give_back(held)
+
+    async def _granted(self, keeper: DeploymentHandle, card: ModelCard, wait: float, until: float) -> Held:
+        """A lease of the keeper's, once the expert is awake."""
+        held = Held(until + SHARED_S)
+        asked = ServeResponse(keeper.lease.remote(card.id, held.name, wait, held.until))
+        try:
+            held.granted(await asked)
+        except BaseException:
+            asked.cancel()
+            self._give_back(held)
+            raise
+        return held
+
+    def _give_back(self, held: Held) -> None:
+        if self._keeper is not None:
+            self.aside(self._keeper.release.remote(held.name, held.calls, held.worked_s))
 
     async def do(self, method: str, *arguments: Any) -> Any:
         """Have the keeper do something; see ``deployments.keeper.Keeper``.

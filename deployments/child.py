@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pydantic import SecretStr
 
+from deployments import heap
 from deployments.channel import Channel, Closed
 from deployments.errors import ExpertError
 from deployments.figures import Clock, Loaded
@@ -161,6 +162,7 @@ class Child:
             import_s = clock.lap()
             threading.Thread(target=self._read, args=(seat,), name="reader", daemon=True).start()
             loaded = replace(seat.load(order.token), import_s=import_s)
+            heap.trim()
         except Exception as error:  # a model may raise anything; the replica gets it in our words
             if not isinstance(error, HuggingGPTError):
                 logging.getLogger("ray.serve").error("%s cannot be loaded", order.card.id, exc_info=error)
@@ -241,6 +243,7 @@ def ours(error: Exception, model: str = "") -> HuggingGPTError:
 def main(channel: int) -> None:
     """Be a model's process, with the open file of its channel."""
     sys.setswitchinterval(SWITCH_S)
+    heap.keep()
     conversation = Channel(socket.socket(fileno=channel), trusted=True)
     handler = Forward(conversation)
     logging.getLogger().addHandler(handler)

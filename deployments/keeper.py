@@ -95,9 +95,9 @@ class Keeper(Tending):
         finally:
             del self._granted[lease]
 
-    async def release(self, lease: str) -> None:
-        """A call has ended."""
-        self._do(self._books.release(lease, time.time()))
+    async def release(self, lease: str, calls: int = 1, worked_s: float | None = None) -> None:
+        """A lease is given back; see ``Residency.release``."""
+        self._do(self._books.release(lease, time.time(), calls, worked_s))
 
     async def expect(self, model: str) -> None:
         """An expert will probably be called soon: it is woken if nothing that was just used has to leave."""

@@ -95,13 +95,23 @@ class Residency(Books):
         self._waiters.append(waiter)
         return self._pump(now)
 
-    def release(self, lease: str, now: float) -> list[Action]:
-        """A call has ended, or nobody waits for it any more."""
+    def release(self, lease: str, now: float, calls: int = 1, worked_s: float | None = None) -> list[Action]:
+        """A lease's calls have ended, or nobody waits for it any more.
+
+        Args:
+            lease: its name.
+            now: the time.
+            calls: how many calls it has served, one after the other.
+            worked_s: the seconds of these calls together; as long as it was held where None.
+
+        """
         self._waiters = [waiter for waiter in self._waiters if waiter.lease != lease]
         member = self._owners.pop(lease, None)
         if member is not None:
             held = now - member.leases.pop(lease).since
-            member.call_s += WEIGHT * (held - member.call_s)
+            if calls:
+                member.call_s += WEIGHT * ((held if worked_s is None else worked_s) / calls - member.call_s)
+                member.hits += calls - 1
             member.used = max(member.used, now)
             if member.closing and not member.leases and member.state is State.WARM:
                 return [*self._leave(member), *self._pump(now)]

@@ -58,7 +58,15 @@ for _name in ("HUGGINGFACE_ACCESS_TOKEN", "HF_TOKEN", "HF_HUB_OFFLINE", "TRANSFO
 hypotheses.register_profile("busy", deadline=None, max_examples=50)  # two cores, and much beside it
 hypotheses.load_profile("busy")
 
-_APART = ("test_cli", "test_deploy", "test_llm", "test_schema", "test_sizing_models", "test_checking")
+_APART = (
+    "test_cli",
+    "test_deploy",
+    "test_nodes",
+    "test_llm",
+    "test_schema",
+    "test_sizing_models",
+    "test_checking",
+)
 """Modules that start servers of their own, or keep a core busy without the session's cluster."""
 
 _FOLDERS = ("experts", "runners")

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from typer.testing import CliRunner
 
+from controller.cli.main import app
 from controller.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,11 +104,8 @@ _GROUPS = ("catalog", "history", "keys")
 @cache
 def _help(*command: str) -> str | None:
     """What a command says of itself; None where there is none of that name."""
-    code = "from controller.cli.main import app; import sys; app(sys.argv[1:] + ['--help'])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, *command], capture_output=True, text=True, timeout=60, check=False
-    )
-    return done.stdout if done.returncode == 0 else None
+    done = CliRunner().invoke(app, [*command, "--help"])
+    return done.stdout if done.exit_code == 0 else None
 
 
 def test_commands_exist() -> None:

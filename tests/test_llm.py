@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.command import command_line
 from tests.support.endpoint import Asked, Reply, ScriptedEndpoint
 
@@ -57,6 +59,7 @@ def test_the_llm_plans_and_answers(tmp_path: Path) -> None:
     assert KEY not in done.stdout + done.stderr
 
 
+@pytest.mark.soak  # a second server; tests/controller has it without one
 def test_where_the_endpoint_is_gone_the_embedded_brain_does_it_and_says_so(tmp_path: Path) -> None:
     with ScriptedEndpoint() as endpoint:
         gone = endpoint.url

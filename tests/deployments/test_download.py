@@ -3,7 +3,6 @@
 import errno
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -97,13 +96,8 @@ def test_files_that_fail_leave_nothing_that_counts_as_whole(hub: FakeHub, tmp_pa
     assert obtain("tiny/m").commit == commit
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_half_a_snapshot_is_not_taken_for_a_model(
-    hub: FakeHub, tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from huggingface_hub.utils import _http
-
-    monkeypatch.setattr(_http, "time", SimpleNamespace(sleep=lambda seconds: None))  # between its retries
+@pytest.mark.parametrize("status", [429, pytest.param(503, marks=pytest.mark.soak)])  # each is tried for 20 s
+def test_half_a_snapshot_is_not_taken_for_a_model(hub: FakeHub, tmp_path: Path, status: int) -> None:
     commit = hub.add("tiny/m", repository(tmp_path / "m", {"vocab.txt": b"a\nb"}))
     for name in ("config.json", "model.safetensors"):  # as other programs fetch, one by one
         hf_hub_download(

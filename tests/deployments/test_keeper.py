@@ -121,7 +121,10 @@ def test_many_calls_at_once_are_all_answered_within_the_gpus(kept: Fleet, http: 
 
     with ThreadPoolExecutor(9) as pool:
         assert list(pool.map(ask, range(18))) == [["done"]] * 18
-    assert all(standing.calls == 0 for standing in kept.standings())
+    late = time.monotonic() + BOUND_S
+    while any(standing.calls for standing in kept.standings()):  # leases wait a moment for the next call
+        assert time.monotonic() < late
+        time.sleep(0.05)
 
 
 def test_a_busy_gpu_is_told_with_the_wait(kept: Fleet) -> None:

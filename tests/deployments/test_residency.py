@@ -176,6 +176,21 @@ def test_a_share_is_made_of_memory_by_the_gpu() -> None:
     assert wake.place.amount == pytest.approx(0.38)
 
 
+def test_a_lease_that_served_many_calls_counts_each() -> None:
+    books = fleet(0.4)
+    awake(books, "a", 0.0)
+    member = books.members["a"]
+    member.call_s, member.hits = 1.0, 0
+    books.ask("a", "shared", 10.0, FAR)
+    books.release("shared", 14.0, calls=4, worked_s=2.0)
+    assert member.hits == 4
+    assert 0.5 < member.call_s < 1.0, "nearer to the half second that each took"
+    books.ask("a", "unused", 20.0, FAR)
+    took = member.call_s
+    books.release("unused", 25.0, calls=0, worked_s=0.0)
+    assert (member.hits, member.call_s) == (5, took), "nothing was learnt of it"
+
+
 def test_an_expert_that_fails_is_left_alone_for_longer_each_time() -> None:
     books = fleet(0.5)
     books.ask("a", "1", 0.0, FAR)
