@@ -15,6 +15,7 @@ from controller.errors import AttachmentError, RequestError
 from controller.failure import failure, root
 from controller.outcome import Artifact, Link
 from controller.plan import Task
+from controller.signing import unsigned
 from deployments.errors import LinkError, MediaError, NotFoundError
 from deployments.links.link import is_link
 from deployments.links.reading import Read
@@ -78,7 +79,7 @@ def local_path(value: str, host: str = "") -> str:
         RequestError: it tries to leave the folders that are served.
 
     """
-    path = value.strip()
+    path = unsigned(value.strip())
     if _LINK.match(path):
         path = _own(path, host)
     path = "/" + path.removeprefix("/").removeprefix("public/").lstrip("/")

@@ -66,6 +66,9 @@ _APART = (
     "test_schema",
     "test_sizing_models",
     "test_checking",
+    "test_download",
+    "test_rules_linear",
+    "test_confidence",
 )
 """Modules that start servers of their own, or keep a core busy without the session's cluster."""
 

@@ -8,12 +8,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from controller.api.app import build
+from controller.recorder import Recorder
+from deployments.history.history import History
 from model_catalog.tasks import TASKS
 from tests.deployments.samples import PICTURES
 from tests.support.serving import threaded
@@ -37,6 +42,7 @@ owners.values = ["test"]
 names.values = {names}
 tasks.values = {names}
 runs.values = {runs}
+talks.values = {talks}
 files.values = {files}
 stored.values = {stored}
 
@@ -47,6 +53,7 @@ stored.values = {stored}
 "path.name" = {{ dictionary = "names", probability = 0.8 }}
 "path.task" = {{ dictionary = "tasks", probability = 0.8 }}
 "path.run_id" = {{ dictionary = "runs", probability = 0.7 }}
+"path.conversation" = {{ dictionary = "talks", probability = 0.7 }}
 "path.file" = {{ dictionary = "files", probability = 0.7 }}
 "body.text" = {{ dictionary = "stored", probability = 0.1 }}
 """
@@ -54,9 +61,12 @@ stored.values = {stored}
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The application on a socket."""
-    with threaded(build(backend(tmp_path_factory.mktemp("files")))) as address:
-        yield address
+    """The application on a socket, with a history."""
+    folder = tmp_path_factory.mktemp("files")
+    with closing(History(SecretStr(f"sqlite:///{folder}/history.db"))) as history:
+        whole = replace(backend(folder), recorder=Recorder(history))
+        with threaded(build(whole)) as address:
+            yield address
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +76,13 @@ def settings(url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = http.post("/v1/files", files={"file": ("a.png", PICTURES["image/png"])}).json()
         asked = {"messages": [{"role": "user", "content": "Is this a good day?"}]}
         run = http.post("/v1/runs", json=asked).json()["run"]["run"]
+        talk = http.post("/v1/conversations", json={}).raise_for_status().json()["id"]
     path = tmp_path_factory.mktemp("schema") / "schemathesis.toml"
     told = _SETTINGS.format(
         models=json.dumps(["hugginggpt", *(f"test/{task}" for task in TASKS)]),
         names=json.dumps(list(TASKS)),
         runs=json.dumps([run]),
+        talks=json.dumps([talk]),
         files=json.dumps([file["id"]]),
         stored=json.dumps([file["url"]]),
     )
