@@ -40,8 +40,8 @@ def write(connection: Connection, records: Sequence[Record]) -> None:
     there = _there(connection, {run_of(record) for record in records})
     known = [record for record in records if run_of(record) in there]
     _insert(connection, Event, [_row(record) for record in known if isinstance(record, Step)])
-    for tasked in [record for record in known if isinstance(record, Tasked)]:
-        _task(connection, tasked)
+    for row in _tasks([record for record in known if isinstance(record, Tasked)]):
+        _task(connection, row)
     _insert(connection, Artifact, [_row(record) for record in known if isinstance(record, Made)])
     for ended in [record for record in known if isinstance(record, Ended)]:
         _end(connection, ended)
@@ -69,9 +69,18 @@ def _begin(connection: Connection, begun: Begun) -> None:
         say(connection, conversation, [said])
 
 
-def _task(connection: Connection, tasked: Tasked) -> None:
+def _tasks(records: Iterable[Tasked]) -> Iterable[dict[str, Any]]:
+    """What is newly known of each task: one row for all that is told of it."""
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
+    for record in records:
+        told = _row(record)
+        row = rows.setdefault((record.run, record.id), told)
+        row |= {name: value for name, value in told.items() if value is not None}
+    return rows.values()
+
+
+def _task(connection: Connection, row: dict[str, Any]) -> None:
     """Write what is newly known of a task, and leave what was known before."""
-    row = _row(tasked)
     made = _statement(connection, Task).values(row)
     news = [name for name, value in row.items() if value is not None and name not in ("run", "id")]
     kept = made.on_conflict_do_update(
